@@ -1,0 +1,277 @@
+"""Every error Hinterland raises, in one tree.
+
+HinterlandError
+├── UsageError                  the program called us wrongly (HL-U…)
+│   ├── ClosedError             the realm is closed
+│   ├── WrongThreadError        realms and live objects belong to one thread
+│   ├── NotInWriteError         a change outside `with realm.write()`
+│   ├── InvalidObjectError      the object was deleted
+│   ├── ReadOnlyError           the realm was opened read-only
+│   ├── ValueTypeError          a value does not fit its property
+│   └── DuplicateKeyError       an object with that primary key exists
+├── SchemaError                 the classes are wrong, or do not fit the file (HL-M…)
+├── QueryError                  the query is wrong (HL-Q…)
+├── StorageError                the file cannot be used (HL-D…)
+│   ├── ForeignFileError        not a realm file
+│   ├── NewerFormatError        written by a newer Hinterland
+│   ├── CorruptFileError        damaged
+│   ├── FileBusyError           another process holds the write lock for too long
+│   └── CommitError             the commit failed, for example because the disk is full
+├── ChangesetError              a changeset cannot be used (HL-C…)
+│   ├── BadChangesetError       malformed, or does not fit the state it is applied to
+│   └── TransformError          concurrent changes that contradict each other, such as two schemas
+├── ProtocolError               the peer broke the sync protocol (HL-P…)
+├── SyncError                   the server refused, or synchronisation failed (HL-S…)
+│   ├── SessionError            an error the server sent for one realm
+│   ├── ClientResetRequired     the local copy can no longer be synchronised
+│   ├── TimedOutError           a wait ended before what it waited for
+│   └── ConnectionFailedError   no connection to the server
+├── AuthenticationError         log in again (HL-A…)
+│   └── MultipleUsersError      `SyncUser.current` with several users logged in
+├── PermissionDeniedError       logging in again will not help (HL-A…)
+└── ConfigurationError          the operator must act (HL-F…)
+
+`code` is stable and unique; messages are for people and may change.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "AuthenticationError",
+    "BadChangesetError",
+    "ChangesetError",
+    "ClientResetRequired",
+    "ClosedError",
+    "CommitError",
+    "ConfigurationError",
+    "ConnectionFailedError",
+    "CorruptFileError",
+    "DuplicateKeyError",
+    "FileBusyError",
+    "ForeignFileError",
+    "HinterlandError",
+    "InvalidObjectError",
+    "MultipleUsersError",
+    "NewerFormatError",
+    "NotInWriteError",
+    "PermissionDeniedError",
+    "ProtocolError",
+    "QueryError",
+    "ReadOnlyError",
+    "SchemaError",
+    "SessionError",
+    "StorageError",
+    "SyncError",
+    "TimedOutError",
+    "TransformError",
+    "UsageError",
+    "ValueTypeError",
+    "WrongThreadError",
+]
+
+
+class HinterlandError(Exception):
+    """Base of all errors; `code` tells them apart for programs, the message for people."""
+
+    code: ClassVar[str] = "HL-X000"
+
+
+class UsageError(HinterlandError):
+    """The program called Hinterland wrongly; nothing was changed."""
+
+    code = "HL-U000"
+
+
+class ClosedError(UsageError):
+    """The realm (or the object's realm) has been closed."""
+
+    code = "HL-U001"
+
+
+class WrongThreadError(UsageError):
+    """A realm or live object was used on a thread other than the one that opened it."""
+
+    code = "HL-U002"
+
+
+class NotInWriteError(UsageError):
+    """A live object was changed outside `with realm.write():`."""
+
+    code = "HL-U003"
+
+
+class InvalidObjectError(UsageError):
+    """The object was deleted, here or elsewhere."""
+
+    code = "HL-U004"
+
+
+class ReadOnlyError(UsageError):
+    """The realm was opened read-only."""
+
+    code = "HL-U005"
+
+
+class ValueTypeError(UsageError, TypeError, ValueError):
+    """A value does not fit the property it was given to: wrong type, or out of range."""
+
+    code = "HL-U006"
+
+
+class DuplicateKeyError(UsageError):
+    """An object of the class with that primary key exists already."""
+
+    code = "HL-U007"
+
+
+class SchemaError(HinterlandError):
+    """The declared classes are wrong, or do not fit the realm; names class and property."""
+
+    code = "HL-M001"
+
+
+class QueryError(HinterlandError):
+    """A query is malformed, or names what the class does not have."""
+
+    code = "HL-Q001"
+
+
+class StorageError(HinterlandError):
+    """The realm file cannot be used."""
+
+    code = "HL-D000"
+
+
+class ForeignFileError(StorageError):
+    """The file is not a realm file."""
+
+    code = "HL-D001"
+
+
+class NewerFormatError(StorageError):
+    """The file was written by a newer version of Hinterland."""
+
+    code = "HL-D002"
+
+
+class CorruptFileError(StorageError):
+    """The file is damaged."""
+
+    code = "HL-D003"
+
+
+class FileBusyError(StorageError):
+    """Another thread or process kept the write lock for longer than the timeout."""
+
+    code = "HL-D004"
+
+
+class CommitError(StorageError):
+    """A commit failed, for example because the disk is full; nothing of it was kept."""
+
+    code = "HL-D005"
+
+
+class ChangesetError(HinterlandError):
+    """A changeset cannot be used."""
+
+    code = "HL-C000"
+
+
+class BadChangesetError(ChangesetError):
+    """A changeset is malformed, or does not fit the state it is applied to."""
+
+    code = "HL-C001"
+
+
+class TransformError(ChangesetError):
+    """Concurrent changesets contradict each other, for instance in their schemas."""
+
+    code = "HL-C002"
+
+
+class ProtocolError(HinterlandError):
+    """The peer broke the sync protocol; the connection or session must end.
+
+    `number` is the wire error code to report (spec wire.md §6.3).
+    """
+
+    code = "HL-P001"
+
+    def __init__(self, message: str, number: int = 103) -> None:
+        super().__init__(message, number)
+        self.message = message
+        self.number = number
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class SyncError(HinterlandError):
+    """Synchronisation failed."""
+
+    code = "HL-S000"
+
+
+class SessionError(SyncError):
+    """The server sent an error for a realm's session.
+
+    `number` is the wire code, `action` what the server asks the client to do
+    (spec wire.md §6.2), `is_fatal` whether the session stays stopped.
+    """
+
+    code = "HL-S001"
+
+    def __init__(self, number: int, message: str, action: str = "", *, is_fatal: bool = True) -> None:
+        super().__init__(number, message, action)
+        self.number = number
+        self.message = message
+        self.action = action
+        self.is_fatal = is_fatal
+
+    def __str__(self) -> str:
+        return f"{self.message} (sync error {self.number})"
+
+
+class ClientResetRequired(SessionError):
+    """The server cannot continue from this local copy; it must be replaced by a fresh one."""
+
+    code = "HL-S002"
+
+
+class TimedOutError(SyncError, TimeoutError):
+    """A wait ended before what it waited for."""
+
+    code = "HL-S003"
+
+
+class ConnectionFailedError(SyncError, ConnectionError):
+    """The server could not be reached."""
+
+    code = "HL-S004"
+
+
+class AuthenticationError(HinterlandError):
+    """The credentials or tokens were refused; log in again."""
+
+    code = "HL-A001"
+
+
+class MultipleUsersError(AuthenticationError):
+    """Several users are logged in, so there is no single current one; use `SyncUser.all`."""
+
+    code = "HL-A002"
+
+
+class PermissionDeniedError(HinterlandError):
+    """The user may not do this; logging in again will not help."""
+
+    code = "HL-A003"
+
+
+class ConfigurationError(HinterlandError):
+    """The configuration is wrong; the operator or programmer must act."""
+
+    code = "HL-F001"

@@ -1,0 +1,297 @@
+"""From annotated Python classes to a schema.
+
+A class body is read once, when the class is made. Names that cannot be resolved then are taken to
+be classes defined later; whether they exist is checked when a realm is opened with them.
+"""
+
+from __future__ import annotations
+
+import builtins
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field as dataclass_field
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any, ClassVar, Final, ForwardRef, TypeVar, overload
+from uuid import UUID
+
+from hinterland.errors import SchemaError
+from hinterland.schema.types import ClassSchema, Property
+from hinterland.values import ClassKind, CollectionType, ObjectId, PropertyType, Timestamp, float32
+
+__all__ = [
+    "MISSING",
+    "Backlinks",
+    "Declaration",
+    "DeclaredProperty",
+    "FieldOptions",
+    "Ignored",
+    "Mixed",
+    "backlinks",
+    "declare",
+    "field",
+]
+
+T = TypeVar("T")
+
+CLASS_NAME_BYTES_MAX: Final = 57  # merge.md §2.1
+PROPERTY_NAME_BYTES_MAX: Final = 63
+
+
+class _Missing:
+    """The type of MISSING."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final[Any] = _Missing()
+"""Stands for "not given"."""
+
+
+class _IgnoredMarker:
+    """The type of what marks an annotation as not stored."""
+
+
+_IGNORED: Final = _IgnoredMarker()
+Ignored = Annotated[T, _IGNORED]
+"""`cache: Ignored[dict]`: an ordinary attribute that is not stored."""
+
+if typing.TYPE_CHECKING:
+    Mixed: typing.TypeAlias = Any
+else:
+
+    class Mixed:
+        """Annotation of a property that holds any value, a link, or nested lists and dicts."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldOptions:
+    """What `field` was called with."""
+
+    primary_key: bool = False
+    index: bool = False
+    default: Any = MISSING
+    default_factory: Callable[[], Any] | None = None
+    name: str | None = None
+    full_text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Backlinks:
+    """What `backlinks` was called with: the class and attribute whose links point here."""
+
+    class_name: str
+    attribute: str
+
+
+@overload
+def field(
+    *, default: T, primary_key: bool = False, index: bool = False, name: str | None = None, full_text: bool = False
+) -> T: ...
+@overload
+def field(
+    *,
+    default_factory: Callable[[], T],
+    primary_key: bool = False,
+    index: bool = False,
+    name: str | None = None,
+    full_text: bool = False,
+) -> T: ...
+@overload
+def field(
+    *, primary_key: bool = False, index: bool = False, name: str | None = None, full_text: bool = False
+) -> Any: ...
+def field(
+    *,
+    default: Any = MISSING,
+    default_factory: Callable[[], Any] | None = None,
+    primary_key: bool = False,
+    index: bool = False,
+    name: str | None = None,
+    full_text: bool = False,
+) -> Any:
+    """Say more about a property than its annotation does.
+
+    Args:
+        default: The value of new objects.
+        default_factory: Called for the value of each new object.
+        primary_key: The property identifies its object; it cannot change.
+        index: Keep an index, so that looking for values is fast.
+        name: The stored name, when it differs from the attribute's.
+        full_text: Keep a full-text index (str only).
+    """
+    if default is not MISSING and default_factory is not None:
+        raise SchemaError("field(): give either default or default_factory, not both")
+    return FieldOptions(primary_key, index, default, default_factory, name, full_text)
+
+
+def backlinks(class_name: str, attribute: str) -> Any:
+    """Declare the objects of `class_name` whose `attribute` links here: computed, live, read-only."""
+    return Backlinks(class_name, attribute)
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredProperty:
+    """A stored property as Python sees it.
+
+    `value_class` is the Python class of its values (of its elements, in a collection): `datetime`
+    or `Timestamp`, an enum, or None for links.
+    """
+
+    attribute: str
+    property: Property
+    value_class: type | None
+    default: Any = MISSING
+    default_factory: Callable[[], Any] | None = None
+
+    @property
+    def has_default(self) -> bool:
+        """Whether the class body says what new objects hold."""
+        return self.default is not MISSING or self.default_factory is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A class as declared: the key property first, then the others in order."""
+
+    name: str
+    kind: ClassKind
+    schema: ClassSchema
+    properties: tuple[DeclaredProperty, ...]
+    backlinks: Mapping[str, Backlinks] = dataclass_field(default_factory=dict)
+    ignored: Mapping[str, FieldOptions] = dataclass_field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Forward:
+    """A name that will be a class; usable in `X | None` and `List[X]` like one."""
+
+    name: str
+    is_optional: bool = False
+
+    def __call__(self) -> None:
+        """Only here because `typing` wants arguments of generics to be callable."""
+
+    def __or__(self, other: object) -> _Forward:
+        if other is None or other is types.NoneType:
+            return _Forward(self.name, is_optional=True)
+        raise SchemaError(f"{self.name} | {other!r}: a property links to one class")
+
+    __ror__ = __or__
+
+
+class _Names(dict[str, Any]):
+    """What annotations may name: locals of the defining function, globals, builtins, later classes."""
+
+    def __init__(self, local: Mapping[str, Any], module: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._scopes = (local, module, vars(builtins))
+
+    def __missing__(self, name: str) -> Any:
+        for scope in self._scopes:
+            if name in scope:
+                return scope[name]
+        return _Forward(name)
+
+
+_TYPES: Final[dict[Any, PropertyType]] = {
+    int: PropertyType.INT,
+    bool: PropertyType.BOOL,
+    str: PropertyType.STRING,
+    bytes: PropertyType.BINARY,
+    float: PropertyType.DOUBLE,
+    float32: PropertyType.FLOAT,
+    datetime: PropertyType.TIMESTAMP,
+    Timestamp: PropertyType.TIMESTAMP,
+    Decimal: PropertyType.DECIMAL,
+    UUID: PropertyType.UUID,
+    ObjectId: PropertyType.OBJECT_ID,
+    Mixed: PropertyType.MIXED,
+    Any: PropertyType.MIXED,
+}
+
+KEY_TYPES: Final = frozenset({PropertyType.INT, PropertyType.STRING, PropertyType.OBJECT_ID, PropertyType.UUID})
+_INDEXABLE: Final = KEY_TYPES | {PropertyType.BOOL, PropertyType.TIMESTAMP, PropertyType.MIXED}
+
+
+def declare(
+    name: str,
+    kind: ClassKind,
+    body: Mapping[str, Any],
+    inherited: tuple[Declaration, ...],
+    local: Mapping[str, Any],
+    module: Mapping[str, Any],
+) -> Declaration:
+    """Read a class body.
+
+    Args:
+        name: The name of the class.
+        kind: What kind of objects it has.
+        body: Its namespace, with `__annotations__`.
+        inherited: Declarations of its bases, whose properties it repeats.
+        local: Names of the function in which it is defined.
+        module: Names of its module.
+
+    Raises:
+        SchemaError: Names class and property.
+    """
+    if len(name.encode()) > CLASS_NAME_BYTES_MAX:
+        raise SchemaError(f"class {name}: its name is longer than {CLASS_NAME_BYTES_MAX} bytes")
+    names = _Names(local, module)
+    properties: dict[str, DeclaredProperty] = {}
+    links: dict[str, Backlinks] = {}
+    ignored: dict[str, FieldOptions] = {}
+    for base in inherited:
+        properties.update((one.attribute, one) for one in base.properties if one.default_factory is not GENERATED)
+        links.update(base.backlinks)
+        ignored.update(base.ignored)
+    for attribute, annotation in body.get("__annotations__", {}).items():
+        where = f"{name}.{attribute}"
+        resolved = _resolve(annotation, names, where)
+        options = _options(body.get(attribute, MISSING))
+        if typing.get_origin(resolved) is ClassVar or resolved is ClassVar:
+            continue
+        if typing.get_origin(resolved) is Annotated and _IGNORED in typing.get_args(resolved)[1:]:
+            ignored[attribute] = options
+            continue
+        properties[attribute] = _property(where, attribute, resolved, options, names)
+    for attribute, value in body.items():
+        if isinstance(value, Backlinks):
+            links[attribute] = value
+        elif isinstance(value, FieldOptions) and attribute not in properties and attribute not in ignored:
+            raise SchemaError(f"{name}.{attribute}: field() needs an annotation, as in `{attribute}: int = field()`")
+    return _assemble(name, kind, properties, links, ignored, body)
+
+
+def _assemble(
+    name: str,
+    kind: ClassKind,
+    properties: dict[str, DeclaredProperty],
+    links: dict[str, Backlinks],
+    ignored: dict[str, FieldOptions],
+    body: Mapping[str, Any],
+) -> Declaration:
+    keys = [one for one in properties.values() if _is_key(one, body)]
+    keys = keys or [one for one in properties.values() if one.attribute in _KEYS.get(id(one), ())]
+    if len(keys) > 1:
+        raise SchemaError(f"{name}.{keys[1].attribute}: {keys[0].attribute} is the primary key already")
+    if kind is ClassKind.EMBEDDED and keys:
+        raise SchemaError(f"{name}.{keys[0].attribute}: embedded objects have no primary key")
+    if kind is not ClassKind.EMBEDDED and not keys:
+        if "_id" in properties:
+            raise SchemaError(f"{name}._id: declare it with field(primary_key=True), or leave it out to have it generated")
+        keys = [DeclaredProperty("_id", Property("_id", PropertyType.OBJECT_ID), ObjectId, default_factory=GENERATED)]
+    key = keys[0] if keys else None
+    ordered = ([key] if key is not None else []) + [one for one in properties.values() if one is not key]
+    stored: dict[str, Property] = {}
+    for one in ordered:
+        if one.property.name in stored:
+            raise SchemaError(f"{name}.{one.attribute}: another property is stored as {one.property.name!r}")
+        stored[one.property.name] = one.property
+    if not stored:
+        raise SchemaError(f"class {name} has no stored properties")
+    schema = ClassSchema(name, kind, None if key is None else key.property.name, stored)
+    return Declaration(name, kind, schema, tuple(ordered), links, ignored)
