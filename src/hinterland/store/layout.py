@@ -1,0 +1,205 @@
+"""What lies in a realm file, and the SQL that makes it.
+
+    _version     one row: version, schema_version
+    _realm       settings: name, value
+    _classes     id, name, table_name, kind, key, key_type, key_nullable, next_row
+    _properties  id, class, name, type, collection, nullable, target, place, indexed, full_text
+    _tombstones  class, key, row: rows that links still point to although the object is gone
+
+    "Person"            one table per class: _row, then a column per single property
+    "Person.friends"    one table per collection: owner, pos | key | value, value
+
+Rows are never reused: a link is the row of its target, and a link to an object that does not exist
+points to the row that the object will have if it is created (merge.md §2.5). Embedded classes have
+`_owner` (row) and `_slot` (property id) of the place that holds the object.
+
+SQLite ignores the case of ASCII letters in names and realms do not, so `table_name` and `place` say
+what a class or property is called in the file; they are the plain names unless those collide.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from hinterland.errors import (
+    CorruptFileError,
+    FileBusyError,
+    ForeignFileError,
+    NewerFormatError,
+    ReadOnlyError,
+    StorageError,
+)
+from hinterland.schema.types import ClassSchema, Property
+from hinterland.store.sqlform import SQL_DEFAULT, SQL_TYPE, SqlValue
+from hinterland.values import ClassKind, CollectionType, PropertyType
+
+__all__ = [
+    "APPLICATION_ID",
+    "FORMAT_VERSION",
+    "class_table_sql",
+    "column_sql",
+    "connect",
+    "quote",
+    "side_table_sql",
+    "storage_error",
+]
+
+APPLICATION_ID: Final = 0x484C4442  # "HLDB"
+FORMAT_VERSION: Final = 1
+
+_CREATE = """
+CREATE TABLE _version(version INTEGER NOT NULL, schema_version INTEGER NOT NULL);
+INSERT INTO _version VALUES(0, 0);
+CREATE TABLE _realm(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE _classes(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, table_name TEXT NOT NULL,
+    kind INTEGER NOT NULL, key TEXT, key_type INTEGER, next_row INTEGER NOT NULL DEFAULT 1);
+CREATE TABLE _properties(id INTEGER PRIMARY KEY, class INTEGER NOT NULL REFERENCES _classes(id),
+    name TEXT NOT NULL, type INTEGER NOT NULL, collection INTEGER NOT NULL, nullable INTEGER NOT NULL,
+    target TEXT, place TEXT NOT NULL, indexed INTEGER NOT NULL, full_text INTEGER NOT NULL,
+    UNIQUE(class, name));
+CREATE TABLE _tombstones(class INTEGER NOT NULL, key, row INTEGER NOT NULL);
+CREATE INDEX _tombstones_key ON _tombstones(class, key);
+CREATE UNIQUE INDEX _tombstones_row ON _tombstones(class, row);
+"""
+
+
+def quote(name: str) -> str:
+    """Return `name` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def connect(path: str, *, read_only: bool, durable: bool, busy_timeout_s: float) -> sqlite3.Connection:
+    """Open a connection to the realm file at `path`, creating the file if it is absent.
+
+    Raises:
+        ForeignFileError: The file is something else.
+        NewerFormatError: A newer Hinterland wrote it.
+        ReadOnlyError: It is absent and `read_only` is set.
+        StorageError: It cannot be opened.
+    """
+    if read_only and not Path(path).exists():
+        raise ReadOnlyError(f"{path} does not exist, and read_only does not create it")
+    try:
+        connection = sqlite3.connect(
+            Path(path).absolute().as_uri() + ("?mode=ro" if read_only else ""),
+            uri=True,
+            timeout=busy_timeout_s,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=1024,
+        )
+    except sqlite3.Error as error:
+        raise StorageError(f"{path} cannot be opened: {error}") from error
+    try:
+        _prepare(connection, path, read_only=read_only, durable=durable)
+    except sqlite3.Error as error:
+        connection.close()
+        raise storage_error(error, path) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def storage_error(error: sqlite3.Error, path: str) -> StorageError:
+    """Return our error for one of SQLite's, naming the file."""
+    text = str(error)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_NOTADB:
+        return ForeignFileError(f"{path} is not a realm file, or is encrypted")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return CorruptFileError(f"{path} is damaged: {text}; restore it from a backup or from the server")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return FileBusyError(f"{path} is being written by another thread or process; try again: {text}")
+    return StorageError(f"{path}: {text}")
+
+
+def _prepare(connection: sqlite3.Connection, path: str, *, read_only: bool, durable: bool) -> None:
+    if not _is_ours(connection, path) and not read_only:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        if not _is_ours(connection, path):  # another process may have been first
+            for statement in _CREATE.split(";\n"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
+        connection.execute("COMMIT")
+    connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+    connection.execute("PRAGMA cache_size=-16000")
+    connection.execute("PRAGMA temp_store=MEMORY")
+
+
+def _is_ours(connection: sqlite3.Connection, path: str) -> bool:
+    """Return whether the file is a realm; False when it is still empty."""
+    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+    if application_id == APPLICATION_ID:
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found > FORMAT_VERSION:
+            raise NewerFormatError(
+                f"{path} has file format {found}; this Hinterland reads up to {FORMAT_VERSION}: upgrade it"
+            )
+        return True
+    if application_id or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise ForeignFileError(f"{path} is an SQLite database, but not a realm file")
+    return False
+
+
+def class_table_sql(schema: ClassSchema, table: str, key_column: str | None) -> list[str]:
+    """Return the statements that make the table of a class with its key column only."""
+    columns = ["_row INTEGER PRIMARY KEY"]
+    extra = []
+    if schema.kind is ClassKind.EMBEDDED:
+        columns += ["_owner INTEGER NOT NULL", "_slot INTEGER NOT NULL"]
+    elif key_column is not None:
+        key = schema.key_property
+        kind = SQL_TYPE.get(key.type, "BLOB") if key is not None else "BLOB"
+        columns.append(f"{quote(key_column)} {kind}")
+        extra.append(f"CREATE UNIQUE INDEX {quote(table + '#key')} ON {quote(table)}({quote(key_column)})")
+    return [f"CREATE TABLE {quote(table)}({', '.join(columns)})", *extra]
+
+
+def column_sql(table: str, column: str, one: Property) -> list[str]:
+    """Return the statements that add the column of a single property."""
+    default = "NULL" if one.nullable or one.type in _ALWAYS_NULLABLE else _literal(SQL_DEFAULT[one.type])
+    kind = SQL_TYPE.get(one.type, "BLOB")
+    statements = [f"ALTER TABLE {quote(table)} ADD COLUMN {quote(column)} {kind} DEFAULT {default}"]
+    index = f"CREATE INDEX {quote(table + '.' + column + '#')} ON {quote(table)}({quote(column)})"
+    if one.type is PropertyType.LINK:
+        # Most links are null in many models, and nobody looks for those by index.
+        statements.append(f"{index} WHERE {quote(column)} IS NOT NULL")
+    elif one.type is PropertyType.MIXED and not one.indexed:
+        statements.append(f"{index} WHERE typeof({quote(column)})='blob'")
+    elif one.indexed:
+        statements.append(index)
+    return statements
+
+
+_ALWAYS_NULLABLE: Final = frozenset({PropertyType.LINK, PropertyType.MIXED})
+
+
+def _literal(value: SqlValue) -> str:
+    if isinstance(value, bytes):
+        return f"x'{value.hex()}'"
+    return repr(value) if isinstance(value, int | float) else "''"
+
+
+def side_table_sql(table: str, one: Property) -> list[str]:
+    """Return the statements that make the side table of a collection property."""
+    kind = SQL_TYPE.get(one.type, "BLOB")
+    place = {
+        CollectionType.LIST: ("pos INTEGER NOT NULL, ", "pos"),
+        CollectionType.DICTIONARY: ("key TEXT NOT NULL, ", "key"),
+        CollectionType.SET: ("", "value"),
+    }[one.collection]
+    statements = [
+        f"CREATE TABLE {quote(table)}(owner INTEGER NOT NULL, {place[0]}value {kind}, "
+        f"PRIMARY KEY(owner, {place[1]})) WITHOUT ROWID"
+    ]
+    index = f"CREATE INDEX {quote(table + '#')} ON {quote(table)}(value)"
+    if one.type is PropertyType.LINK:
+        statements.append(index)
+    elif one.type is PropertyType.MIXED:
+        statements.append(f"{index} WHERE typeof(value)='blob'")
+    return statements

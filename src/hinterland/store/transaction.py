@@ -1,0 +1,287 @@
+"""A write transaction: schema changes, buffered rows, commit.
+
+One transaction is one version. Everything in it (rows, schema, history, cursors) becomes visible
+together or not at all (invariants I3, I4, I6).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from hinterland.errors import CommitError, SchemaError
+from hinterland.schema.types import ClassSchema, Property
+from hinterland.store.layout import class_table_sql, column_sql, quote, side_table_sql
+from hinterland.store.side_table import side_table
+from hinterland.store.sqlform import SqlValue
+from hinterland.store.table import Column, Table
+from hinterland.values import ClassKind, CollectionType, PropertyType
+
+if TYPE_CHECKING:
+    from hinterland.store.store import Store
+
+__all__ = ["WriteTransaction"]
+
+
+class WriteTransaction:
+    """What `Store.begin_write` returns; end it with `commit` or `rollback`, or use it with `with`."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.connection = store.connection
+        self._schema_changed = False
+
+    def __enter__(self) -> WriteTransaction:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.store.transaction is not self:
+            return
+        if kind is None:
+            self.commit()
+        else:
+            self.rollback()
+
+    # -- ending ----------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write all buffered rows, so that SQL sees them."""
+        for table in self.store.tables.values():
+            if table.inserts or table.updates:
+                table.flush()
+            for side in table.sides.values():
+                side.flush()
+
+    def commit(self, version: int | None = None) -> int:
+        """Make everything permanent as `version` (by default the next one) and return it.
+
+        Raises:
+            CommitError: SQLite could not; nothing was kept.
+        """
+        store = self.store
+        new = store.version + 1 if version is None else version
+        try:
+            self.flush()
+            self._save_rows()
+            self.connection.execute(
+                "UPDATE _version SET version=?, schema_version=schema_version+?", (new, int(self._schema_changed))
+            )
+            self.connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self.rollback()
+            raise CommitError(f"{store.path}: the commit failed, nothing was kept: {error}") from error
+        self._end()
+        store.board.publish(new)
+        return new
+
+    def rollback(self) -> None:
+        """Undo everything."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+        if self._schema_changed:
+            self.store.schema_version = -1
+        self._end()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what happens inside if it raises, and only that."""
+        self.flush()
+        self._save_rows()
+        schema_changed = self._schema_changed
+        self._schema_changed = False
+        self.connection.execute("SAVEPOINT part")
+        try:
+            yield
+            self.flush()
+        except BaseException:
+            self.connection.execute("ROLLBACK TO part")
+            self.connection.execute("RELEASE part")
+            for table in self.store.tables.values():
+                table.forget()
+            if self._schema_changed:
+                self.store.load_schema()
+            self.store.load_next_rows()
+            self._schema_changed = schema_changed
+            raise
+        self._schema_changed |= schema_changed
+        self.connection.execute("RELEASE part")
+
+    def _save_rows(self) -> None:
+        changed = [table for table in self.store.tables.values() if table.next_row != table.next_row_saved]
+        self.connection.executemany(
+            "UPDATE _classes SET next_row=? WHERE id=?", [(table.next_row, table.id) for table in changed]
+        )
+        for table in changed:
+            table.next_row_saved = table.next_row
+
+    def _end(self) -> None:
+        for table in self.store.tables.values():
+            table.forget()
+        self.store.transaction = None
+        self.store.begin_read()
+
+    # -- settings --------------------------------------------------------------------------------
+
+    def set_setting(self, name: str, value: SqlValue) -> None:
+        """Store a setting inside the file."""
+        self.connection.execute(
+            "INSERT INTO _realm VALUES(?,?) ON CONFLICT DO UPDATE SET value=excluded.value", (name, value)
+        )
+
+    # -- schema ----------------------------------------------------------------------------------
+
+    def add_class(self, name: str, kind: ClassKind, key: Property | None, *, key_type: PropertyType | None) -> Table:
+        """Add a class; `key` is its primary key property, None for embedded and key-less ones.
+
+        `key_type` is GLOBAL_KEY for key-less classes and None for embedded ones.
+        """
+        store = self.store
+        if name in store.tables:
+            raise SchemaError(f"class {name} exists already")
+        self.flush()
+        table_name = _free_table_name(name, store)
+        self._schema_changed = True
+        cursor = self.connection.execute(
+            "INSERT INTO _classes(name, table_name, kind, key, key_type) VALUES(?,?,?,?,?)",
+            (name, table_name, int(kind), None if key is None else key.name, None if key_type is None else int(key_type)),
+        )
+        assert cursor.lastrowid is not None
+        properties = {} if key is None else {key.name: key}
+        schema = ClassSchema(name, kind, None if key is None else key.name, properties)
+        table = Table(store, cursor.lastrowid, schema, table_name, key.type if key is not None else key_type)
+        key_column = None
+        if key is not None:
+            ident = self._save_property(table, key, key.name)
+            table.columns[key.name] = Column(key, ident, key.name, 0)
+            key_column = key.name
+        elif kind is not ClassKind.EMBEDDED:
+            key_column = "_key"
+        for statement in class_table_sql(schema, table_name, key_column):
+            self.connection.execute(statement)
+        store.add_table(table)
+        return table
+
+    def add_property(self, class_name: str, one: Property) -> None:
+        """Add a property to a class; existing objects get its default."""
+        store = self.store
+        table = store.tables[class_name]
+        self.flush()
+        self._schema_changed = True
+        if one.collection is CollectionType.SINGLE:
+            taken = {column.name.lower() for column in table.columns.values()}
+            place = _free_name(one.name, taken | {"_row", "_owner", "_slot", "_key"})
+            ident = self._save_property(table, one, place)
+            for statement in column_sql(table.name, place, one):
+                self.connection.execute(statement)
+            table.columns[one.name] = Column(one, ident, place, len(table.columns))
+        else:
+            place = _free_table_name(f"{table.name}.{one.name}", store)
+            ident = self._save_property(table, one, place)
+            for statement in side_table_sql(place, one):
+                self.connection.execute(statement)
+            table.sides[one.name] = side_table(table, one, ident, place)
+        store.change_schema(table, {**table.schema.properties, one.name: one})
+
+    def set_indexed(self, class_name: str, name: str, *, indexed: bool) -> None:
+        """Add or drop the index of a single property; not part of what is synchronised."""
+        table = self.store.tables[class_name]
+        column = table.columns[name]
+        index = quote(table.name + "." + column.name + "#")
+        if indexed:
+            self.connection.execute(f"CREATE INDEX IF NOT EXISTS {index} ON {quote(table.name)}({quote(column.name)})")
+        elif column.type not in (PropertyType.LINK, PropertyType.MIXED):
+            self.connection.execute(f"DROP INDEX IF EXISTS {index}")
+        self.connection.execute("UPDATE _properties SET indexed=? WHERE id=?", (int(indexed), column.id))
+        self._schema_changed = True
+        self.store.load_schema()
+
+    def erase_class(self, name: str) -> None:
+        """Remove a class with its objects."""
+        self.flush()
+        table = self.store.tables[name]
+        self._schema_changed = True
+        rows = self.connection.execute(f"SELECT _row FROM {quote(table.name)}").fetchall()
+        for (row,) in rows:
+            table.remove(int(row))
+        for side in table.sides.values():
+            self.connection.execute(f"DROP TABLE {quote(side.name)}")
+        self.connection.execute(f"DROP TABLE {quote(table.name)}")
+        self.connection.execute("DELETE FROM _properties WHERE class=?", (table.id,))
+        self.connection.execute("DELETE FROM _tombstones WHERE class=?", (table.id,))
+        self.connection.execute("DELETE FROM _classes WHERE id=?", (table.id,))
+        self._reload()
+
+    def erase_property(self, class_name: str, name: str) -> None:
+        """Remove a property; embedded objects it held go too."""
+        self.flush()
+        table = self.store.tables[class_name]
+        self._schema_changed = True
+        if name in table.sides:
+            side = table.sides[name]
+            if side.child is not None:
+                for (row,) in self.connection.execute(f"SELECT value FROM {quote(side.name)}").fetchall():
+                    if row is not None:
+                        side.child.remove(int(row))
+            self.connection.execute(f"DROP TABLE {quote(side.name)}")
+            ident = side.id
+        else:
+            column = table.columns[name]
+            if column in table.children:
+                self._remove_children(table, column)
+            self.connection.execute(f"DROP INDEX IF EXISTS {quote(table.name + '.' + column.name + '#')}")
+            self.connection.execute(f"ALTER TABLE {quote(table.name)} DROP COLUMN {quote(column.name)}")
+            ident = column.id
+        self.connection.execute("DELETE FROM _properties WHERE id=?", (ident,))
+        self._reload()
+
+    def _remove_children(self, table: Table, column: Column) -> None:
+        target = column.property.target
+        assert target is not None
+        name = quote(column.name)
+        sql = f"SELECT {name} FROM {quote(table.name)} WHERE {name} IS NOT NULL"
+        for (row,) in self.connection.execute(sql).fetchall():
+            self.store.tables[target].remove(int(row))
+
+    def _reload(self) -> None:
+        self.flush()
+        self._save_rows()
+        self.store.load_schema()
+        self.store.load_next_rows()
+
+    def _save_property(self, table: Table, one: Property, place: str) -> int:
+        cursor = self.connection.execute(
+            "INSERT INTO _properties(class, name, type, collection, nullable, target, place, indexed, full_text)"
+            " VALUES(?,?,?,?,?,?,?,?,?)",
+            (
+                table.id,
+                one.name,
+                int(one.type),
+                int(one.collection),
+                int(one.nullable),
+                one.target,
+                place,
+                int(one.indexed),
+                int(one.full_text),
+            ),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+
+def _free_name(wanted: str, taken: set[str]) -> str:
+    """Return `wanted`, with a number behind it if SQLite, which ignores case, has that name."""
+    name, number = wanted, 1
+    while name.lower() in taken:
+        number += 1
+        name = f"{wanted}~{number}"
+    return name
+
+
+def _free_table_name(wanted: str, store: Store) -> str:
+    """Return a table name that neither the file's own tables nor SQLite's have."""
+    taken = {table.name.lower() for table in store.tables.values()}
+    taken |= {side.name.lower() for table in store.tables.values() for side in table.sides.values()}
+    return _free_name("~" + wanted if wanted.lower().startswith(("_", "sqlite_")) else wanted, taken)
