@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
 from functools import total_ordering
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 from uuid import UUID
 
 from hinterland.errors import ValueTypeError
@@ -104,7 +104,8 @@ class float32(float):  # noqa: N801 - reads as a builtin type in class declarati
 
     __slots__ = ()
 
-    def __new__(cls, value: float = 0.0) -> float32:
+    def __new__(cls, value: float = 0.0) -> Self:
+        """Round `value`; raise `ValueTypeError` when it is too large."""
         try:
             rounded = _pack_single.unpack(_pack_single.pack(value))[0]
         except OverflowError:
@@ -214,11 +215,7 @@ class Timestamp:
         return Timestamp, (self.seconds, self.nanoseconds)
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Timestamp)
-            and self.seconds == other.seconds
-            and self.nanoseconds == other.nanoseconds
-        )
+        return isinstance(other, Timestamp) and self.seconds == other.seconds and self.nanoseconds == other.nanoseconds
 
     def __lt__(self, other: object) -> bool:
         if not isinstance(other, Timestamp):
@@ -239,7 +236,7 @@ class GlobalKey(NamedTuple):
     lo: int
 
 
-Key: TypeAlias = None | int | str | ObjectId | UUID | GlobalKey
+Key: TypeAlias = int | str | ObjectId | UUID | GlobalKey | None
 """A primary key as changesets carry it."""
 
 
@@ -260,9 +257,7 @@ class Special(Enum):
     SET = -6
 
 
-Scalar: TypeAlias = (
-    None | bool | int | float | float32 | str | bytes | Timestamp | Decimal | ObjectId | UUID | Link
-)
+Scalar: TypeAlias = bool | int | float | float32 | str | bytes | Timestamp | Decimal | ObjectId | UUID | Link | None
 Payload: TypeAlias = Scalar | Special
 """What an instruction carries. Compare with `same_payload`, because 1 == True == 1.0 in Python."""
 

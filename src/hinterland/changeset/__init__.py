@@ -1,0 +1,1 @@
+"""Changesets: what one transaction did, as instructions, bytes and text."""

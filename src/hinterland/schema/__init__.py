@@ -1,0 +1,1 @@
+"""Class declarations become schemas here; schemas are validated and compared."""

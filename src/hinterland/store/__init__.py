@@ -1,0 +1,1 @@
+"""The realm file: layout, transactions, reading, applying changesets, history."""

@@ -14,7 +14,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from hinterland.store.layout import quote
 from hinterland.store.side_table import DictionaryTable, SetTable
 from hinterland.store.sqlform import SqlValue
 from hinterland.store.store import Store

@@ -193,10 +193,8 @@ def side_table_sql(table: str, one: Property) -> list[str]:
         CollectionType.DICTIONARY: ("key TEXT NOT NULL, ", "key"),
         CollectionType.SET: ("", "value"),
     }[one.collection]
-    statements = [
-        f"CREATE TABLE {quote(table)}(owner INTEGER NOT NULL, {place[0]}value {kind}, "
-        f"PRIMARY KEY(owner, {place[1]})) WITHOUT ROWID"
-    ]
+    columns = f"owner INTEGER NOT NULL, {place[0]}value {kind}, PRIMARY KEY(owner, {place[1]})"
+    statements = [f"CREATE TABLE {quote(table)}({columns}) WITHOUT ROWID"]
     index = f"CREATE INDEX {quote(table + '#')} ON {quote(table)}(value)"
     if one.type is PropertyType.LINK:
         statements.append(index)

@@ -16,7 +16,16 @@ from hinterland.store.sqlform import SqlValue, mixed_from_sql, mixed_to_sql
 from hinterland.store.table import Column, Table
 from hinterland.values import PropertyType
 
-__all__ = ["DictionaryEntry", "ListElement", "Place", "SingleValue", "TreeEntry", "WholeCollection", "resolve"]
+__all__ = [
+    "DictionaryEntry",
+    "ListElement",
+    "Place",
+    "SingleValue",
+    "TreeEntry",
+    "ValuePlace",
+    "WholeCollection",
+    "resolve",
+]
 
 DEPTH_MAX: Final = 100
 
@@ -225,7 +234,9 @@ class TreeEntry(_Value):
 
     __slots__ = ("_container", "_tree", "holder", "is_dictionary", "root", "step")
 
-    def __init__(self, root: SingleValue | ListElement | DictionaryEntry, tree: Any, container: Any, step: int | str) -> None:
+    def __init__(
+        self, root: SingleValue | ListElement | DictionaryEntry, tree: Any, container: Any, step: int | str
+    ) -> None:
         self.root = root
         self.holder = root.holder
         self._tree = tree
@@ -292,7 +303,8 @@ class TreeEntry(_Value):
         self.root.set(mixed_to_sql(self._tree))
 
 
-Place: TypeAlias = WholeCollection | SingleValue | ListElement | DictionaryEntry | TreeEntry
+ValuePlace: TypeAlias = SingleValue | ListElement | DictionaryEntry | TreeEntry
+Place: TypeAlias = WholeCollection | ValuePlace
 
 
 def resolve(table: Table, row: int, field: str, path: Sequence[int | str]) -> Place | str:
@@ -302,13 +314,14 @@ def resolve(table: Table, row: int, field: str, path: Sequence[int | str]) -> Pl
         return f"the path has more than {DEPTH_MAX} steps"
     at = 0
     while True:
-        place = _property_place(table, row, field)
-        if place is None:
+        found = _property_place(table, row, field)
+        if found is None:
             return f"no property {field!r} in class {table.schema.name}"
         if at == depth:
-            return place
-        if isinstance(place, WholeCollection):
-            element = _element_place(place, path[at])
+            return found
+        place: SingleValue | ListElement | DictionaryEntry
+        if isinstance(found, WholeCollection):
+            element = _element_place(found, path[at])
             if isinstance(element, str):
                 return element
             at += 1
@@ -317,6 +330,8 @@ def resolve(table: Table, row: int, field: str, path: Sequence[int | str]) -> Pl
             if not element.is_present():
                 return "the path leads through an element that does not exist"
             place = element
+        else:
+            place = found
         if place.is_mixed:
             return _tree_place(place, path[at:])
         child = place.child
@@ -343,20 +358,22 @@ def _element_place(whole: WholeCollection, step: int | str) -> ListElement | Dic
     if isinstance(side, ListTable):
         return ListElement(side, whole.owner, step) if isinstance(step, int) else "a list is indexed by number"
     if isinstance(side, DictionaryTable):
-        return DictionaryEntry(side, whole.owner, step) if isinstance(step, str) else "a dictionary is indexed by string"
+        return (
+            DictionaryEntry(side, whole.owner, step) if isinstance(step, str) else "a dictionary is indexed by string"
+        )
     return "nothing lies inside a set"
 
 
 def _tree_place(root: SingleValue | ListElement | DictionaryEntry, steps: Sequence[int | str]) -> TreeEntry | str:
     tree = root.get_mixed()
-    container = tree
+    container: Any = tree
     for number, step in enumerate(steps):
         expected = list if isinstance(step, int) else dict
         if type(container) is not expected:
             return "the Mixed value on the path is not such a collection"
         if number == len(steps) - 1:
             break
-        if isinstance(step, int) and step >= len(container) or isinstance(step, str) and step not in container:
+        if (isinstance(step, int) and step >= len(container)) or (isinstance(step, str) and step not in container):
             return "the path leads through an element that does not exist"
-        container = container[step]
+        container = container[step]  # type: ignore[index]  # a list with an int, a dict with a str
     return TreeEntry(root, tree, container, steps[-1])

@@ -28,7 +28,19 @@ GAP: Final = 2**32
 class _Side:
     """What the three kinds share."""
 
-    __slots__ = ("child", "from_sql", "id", "name", "nullable", "owner", "property", "python_type", "table", "to_sql", "type")
+    __slots__ = (
+        "child",
+        "from_sql",
+        "id",
+        "name",
+        "nullable",
+        "owner",
+        "property",
+        "python_type",
+        "table",
+        "to_sql",
+        "type",
+    )
 
     def __init__(self, table: Table, one: Property, ident: int, name: str) -> None:
         self.table = table

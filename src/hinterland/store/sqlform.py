@@ -39,7 +39,7 @@ __all__ = [
     "mixed_to_sql",
 ]
 
-SqlValue: TypeAlias = None | int | float | str | bytes
+SqlValue: TypeAlias = int | float | str | bytes | None
 
 _TIMESTAMP = struct.Struct(">QI")
 _DOUBLE = struct.Struct(">d")
@@ -70,7 +70,7 @@ def decimal_to_sql(value: Decimal) -> bytes:
     byte inverted. A zero has only its exponent.
     """
     sign, digits, exponent = value.as_tuple()
-    if exponent == "n" or exponent == "N":
+    if exponent in ("n", "N"):
         return b"\x00"
     if exponent == "F":
         return b"\x01" if sign else b"\x05"
@@ -266,7 +266,7 @@ def mixed_to_sql(value: Any) -> SqlValue:
     if value is None or kind is int or kind is str:
         return value  # type: ignore[no-any-return]
     if kind is float:
-        return value if value == value else b"\x07" + _DOUBLE.pack(value)  # type: ignore[no-any-return]
+        return value if value == value else b"\x07" + _DOUBLE.pack(value)
     encode = _MIXED_ENCODERS.get(kind)
     if encode is None:
         raise ValueTypeError(f"a Mixed property cannot hold {value!r} of type {kind.__name__}")

@@ -135,7 +135,7 @@ class Store:
     def setting(self, name: str, default: SqlValue = None) -> SqlValue:
         """Return a setting stored inside the file."""
         found = self.connection.execute("SELECT value FROM _realm WHERE name=?", (name,)).fetchone()
-        return default if found is None else found[0]  # type: ignore[no-any-return]
+        return default if found is None else found[0]
 
     # -- schema ----------------------------------------------------------------------------------
 
@@ -152,12 +152,29 @@ class Store:
             key_kind = None if key_type is None else PropertyType(key_type)
             self.tables[name] = by_id[ident] = Table(self, ident, schema, table_name, key_kind)
             declared[ident] = {}
-        for ident, owner, name, kind, collection, nullable, target, place, indexed, full_text in self.connection.execute(
+        for (
+            ident,
+            owner,
+            name,
+            kind,
+            collection,
+            nullable,
+            target,
+            place,
+            indexed,
+            full_text,
+        ) in self.connection.execute(
             "SELECT id, class, name, type, collection, nullable, target, place, indexed, full_text"
             " FROM _properties ORDER BY id"
         ):
             one = Property(
-                name, PropertyType(kind), CollectionType(collection), bool(nullable), target, bool(indexed), bool(full_text)
+                name,
+                PropertyType(kind),
+                CollectionType(collection),
+                bool(nullable),
+                target,
+                bool(indexed),
+                bool(full_text),
             )
             table = by_id[owner]
             declared[owner][name] = one

@@ -164,6 +164,11 @@ class Table:
             raw = found[0]
         return key_from_sql(self.key_type, raw)
 
+    def is_empty(self) -> bool:
+        """Return whether the class has no live object."""
+        sql = f"SELECT 1 FROM {quote(self.name)} LIMIT 1"
+        return not self.inserts and self.store.connection.execute(sql).fetchone() is None
+
     def count(self) -> int:
         """Return the number of live objects."""
         found = self.store.connection.execute(f"SELECT count(*) FROM {quote(self.name)}").fetchone()
@@ -289,7 +294,9 @@ class Table:
     def has_tombstones(self) -> bool:
         """Return whether the class has any tombstone; one look per transaction."""
         if self.tombstones is None:
-            found = self.store.connection.execute("SELECT count(*) FROM _tombstones WHERE class=?", (self.id,)).fetchone()
+            found = self.store.connection.execute(
+                "SELECT count(*) FROM _tombstones WHERE class=?", (self.id,)
+            ).fetchone()
             self.tombstones = int(found[0])
         return self.tombstones > 0
 

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from hinterland.errors import CommitError, SchemaError
 from hinterland.schema.types import ClassSchema, Property
@@ -34,10 +34,12 @@ class WriteTransaction:
         self.connection = store.connection
         self._schema_changed = False
 
-    def __enter__(self) -> WriteTransaction:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.store.transaction is not self:
             return
         if kind is None:
@@ -146,7 +148,13 @@ class WriteTransaction:
         self._schema_changed = True
         cursor = self.connection.execute(
             "INSERT INTO _classes(name, table_name, kind, key, key_type) VALUES(?,?,?,?,?)",
-            (name, table_name, int(kind), None if key is None else key.name, None if key_type is None else int(key_type)),
+            (
+                name,
+                table_name,
+                int(kind),
+                None if key is None else key.name,
+                None if key_type is None else int(key_type),
+            ),
         )
         assert cursor.lastrowid is not None
         properties = {} if key is None else {key.name: key}

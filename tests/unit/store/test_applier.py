@@ -98,7 +98,12 @@ CASES: list[tuple[str, list[Instruction], str, str]] = [
     ("increments of an int in Mixed", [up("any", [], 5), AddInteger("T", 1, "any", [], 4)], "any", "[9]"),
     ("a link to a missing object reads null", [up("to", [], Link("T", 7))], "to", "[null]"),
     ("and lives when it is created", [up("to", [], Link("T", 7)), CreateObject("T", 7)], "to", "[7]"),
-    ("erasing leaves links dangling", [CreateObject("T", 7), up("to", [], Link("T", 7)), EraseObject("T", 7)], "to", "[null]"),
+    (
+        "erasing leaves links dangling",
+        [CreateObject("T", 7), up("to", [], Link("T", 7)), EraseObject("T", 7)],
+        "to",
+        "[null]",
+    ),
     (
         "and re-creating revives them",
         [CreateObject("T", 7), up("to", [], Link("T", 7)), EraseObject("T", 7), CreateObject("T", 7)],
@@ -115,7 +120,12 @@ CASES: list[tuple[str, list[Instruction], str, str]] = [
         "ll",
         "[[1]]",
     ),
-    ("an embedded object is made once", [up("sub", [], OV), up("sub", ["i"], 3), up("sub", [], OV)], "sub", '[{"i": 3, "l": []}]'),
+    (
+        "an embedded object is made once",
+        [up("sub", [], OV), up("sub", ["i"], 3), up("sub", [], OV)],
+        "sub",
+        '[{"i": 3, "l": []}]',
+    ),
     ("null removes it", [up("sub", [], OV), up("sub", [], None)], "sub", "[null]"),
     (
         "lists of embedded objects",
@@ -142,10 +152,20 @@ CASES: list[tuple[str, list[Instruction], str, str]] = [
         "any",
         '[["x"]]',
     ),
-    ("making a dictionary of a list empties it", [up("any", [], LIST), ArrayInsert("T", 1, "any", [0], 1, 0), up("any", [], DICT)], "any", "[{}]"),
+    (
+        "making a dictionary of a list empties it",
+        [up("any", [], LIST), ArrayInsert("T", 1, "any", [0], 1, 0), up("any", [], DICT)],
+        "any",
+        "[{}]",
+    ),
     (
         "nested collections",
-        [up("any", [], DICT), up("any", ["a"], LIST), ArrayInsert("T", 1, "any", ["a", 0], DICT, 0), up("any", ["a", 0, "b"], 2)],
+        [
+            up("any", [], DICT),
+            up("any", ["a"], LIST),
+            ArrayInsert("T", 1, "any", ["a", 0], DICT, 0),
+            up("any", ["a", 0, "b"], 2),
+        ],
         "any",
         '[{"a": [{"b": 2}]}]',
     ),
@@ -153,11 +173,20 @@ CASES: list[tuple[str, list[Instruction], str, str]] = [
     ("clearing makes a collection of a scalar", [up("any", [], 3), Clear("T", 1, "any", [], C.LIST)], "any", "[[]]"),
     (
         "clearing an element of a list of Mixed",
-        [ArrayInsert("T", 1, "al", [0], LIST, 0), ArrayInsert("T", 1, "al", [0, 0], 1, 0), Clear("T", 1, "al", [0], C.DICTIONARY)],
+        [
+            ArrayInsert("T", 1, "al", [0], LIST, 0),
+            ArrayInsert("T", 1, "al", [0, 0], 1, 0),
+            Clear("T", 1, "al", [0], C.DICTIONARY),
+        ],
         "al",
         "[[{}]]",
     ),
-    ("dictionary entries", [up("d", ["k"], "x"), up("d", ["n"], None), up("d", ["k"], "y")], "d", '[{"k": "y", "n": null}]'),
+    (
+        "dictionary entries",
+        [up("d", ["k"], "x"), up("d", ["n"], None), up("d", ["k"], "y")],
+        "d",
+        '[{"k": "y", "n": null}]',
+    ),
     ("erasing a missing entry is no error", [up("d", ["k"], ERASED)], "d", "[{}]"),
     (
         "list insert, set, move, erase",
@@ -171,14 +200,24 @@ CASES: list[tuple[str, list[Instruction], str, str]] = [
         "[[1, 3, 0, 9]]",
     ),
     ("clear a list", [ArrayInsert("T", 1, "l", [0], 4, 0), Clear("T", 1, "l", [], C.LIST)], "l", "[[]]"),
-    ("older clients clear without a kind", [ArrayInsert("T", 1, "l", [0], 4, 0), Clear("T", 1, "l", [], C.SINGLE)], "l", "[[]]"),
+    (
+        "older clients clear without a kind",
+        [ArrayInsert("T", 1, "l", [0], 4, 0), Clear("T", 1, "l", [], C.SINGLE)],
+        "l",
+        "[[]]",
+    ),
     (
         "sets hold each value once, null too",
         [SetInsert("T", 1, "s", [], 3), SetInsert("T", 1, "s", [], 3), SetInsert("T", 1, "s", [], None)],
         "s",
         "[[3, null]]",
     ),
-    ("erasing null from a nullable set (Q22)", [SetInsert("T", 1, "s", [], None), SetErase("T", 1, "s", [], None)], "s", "[[]]"),
+    (
+        "erasing null from a nullable set (Q22)",
+        [SetInsert("T", 1, "s", [], None), SetErase("T", 1, "s", [], None)],
+        "s",
+        "[[]]",
+    ),
     ("erasing a missing object is no error", [EraseObject("T", 99)], "i", "[0]"),
 ]
 
@@ -260,7 +299,9 @@ BAD: list[tuple[str, list[Instruction]]] = [
 
 
 @pytest.mark.parametrize(("what", "instructions"), BAD, ids=[case[0] for case in BAD])
-def test_what_does_not_fit_is_refused_and_changes_nothing(store: Store, what: str, instructions: list[Instruction]) -> None:
+def test_what_does_not_fit_is_refused_and_changes_nothing(
+    store: Store, what: str, instructions: list[Instruction]
+) -> None:
     """A bad instruction raises BadChangesetError; the transaction leaves no trace (merge.md §2.2, §2.3, I5)."""
     before = describe_state(store)
 
@@ -284,6 +325,22 @@ def test_schema_can_be_erased_and_made_anew_in_one_changeset(store: Store) -> No
     )
 
     assert 'class_U#1\n{"id":"a"}\n' in describe_state(store)
+
+
+def test_objects_are_known_after_a_schema_erasure_in_the_same_changeset(store: Store) -> None:
+    """Creation stays idempotent when the changeset erases a class in between (merge.md §2.3)."""
+    run(
+        store,
+        [
+            AddTable("A", ClassKind.TOP_LEVEL, "id", P.INT, False),
+            AddTable("B", ClassKind.TOP_LEVEL, "id", P.INT, False),
+            CreateObject("A", 1),
+            EraseTable("B"),
+            CreateObject("A", 1),
+        ],
+    )
+
+    assert store.tables["A"].count() == 1
 
 
 def test_erasing_a_property_takes_its_embedded_objects_along(store: Store) -> None:

@@ -22,7 +22,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
         key = Property("id", PropertyType.INT)
         transaction.add_class("T", ClassKind.TOP_LEVEL, key, key_type=PropertyType.INT)
         for collection in (CollectionType.LIST, CollectionType.SET, CollectionType.DICTIONARY):
-            transaction.add_property("T", Property(collection.name.lower(), PropertyType.INT, collection, nullable=True))
+            transaction.add_property(
+                "T", Property(collection.name.lower(), PropertyType.INT, collection, nullable=True)
+            )
         store.tables["T"].create(1)
     yield store
     store.close()

@@ -1,0 +1,1 @@
+"""Operational transformation of concurrent changesets, with the results of the original engine."""
