@@ -11,6 +11,8 @@ HinterlandError
 │   └── DuplicateKeyError       an object with that primary key exists
 ├── SchemaError                 the classes are wrong, or do not fit the file (HL-M…)
 ├── QueryError                  the query is wrong (HL-Q…)
+│   ├── QuerySyntaxError        its text does not follow the grammar
+│   └── QueryArgumentError      an argument ($0, $1 …) is missing or does not fit
 ├── StorageError                the file cannot be used (HL-D…)
 │   ├── ForeignFileError        not a realm file
 │   ├── NewerFormatError        written by a newer Hinterland
@@ -58,7 +60,9 @@ __all__ = [
     "NotInWriteError",
     "PermissionDeniedError",
     "ProtocolError",
+    "QueryArgumentError",
     "QueryError",
+    "QuerySyntaxError",
     "ReadOnlyError",
     "SchemaError",
     "SessionError",
@@ -136,6 +140,18 @@ class QueryError(HinterlandError):
     """A query is malformed, or names what the class does not have."""
 
     code = "HL-Q001"
+
+
+class QuerySyntaxError(QueryError):
+    """A query text does not follow the grammar; the message points at the place."""
+
+    code = "HL-Q002"
+
+
+class QueryArgumentError(QueryError):
+    """An argument of a query is missing, or does not fit where it is used."""
+
+    code = "HL-Q003"
 
 
 class StorageError(HinterlandError):

@@ -189,12 +189,8 @@ class SetErase:
     value: Payload
 
 
-PathInstruction: TypeAlias = (
-    Update | AddInteger | ArrayInsert | ArrayMove | ArrayErase | Clear | SetInsert | SetErase
-)
-Instruction: TypeAlias = (
-    AddTable | EraseTable | CreateObject | EraseObject | AddColumn | EraseColumn | PathInstruction
-)
+PathInstruction: TypeAlias = Update | AddInteger | ArrayInsert | ArrayMove | ArrayErase | Clear | SetInsert | SetErase
+Instruction: TypeAlias = AddTable | EraseTable | CreateObject | EraseObject | AddColumn | EraseColumn | PathInstruction
 
 
 @dataclass(slots=True)

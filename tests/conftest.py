@@ -1,0 +1,29 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.golden import SHARED_DIR
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--seeds N`: how many simulated worlds to run."""
+    parser.addoption("--seeds", type=int, default=500, help="how many simulated worlds to run (default 500)")
+
+
+@pytest.fixture(scope="session")
+def seeds(request: pytest.FixtureRequest) -> int:
+    """How many simulated worlds to run."""
+    count = request.config.getoption("--seeds")
+    assert isinstance(count, int)
+    return count
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The directory of shared corpora (golden recordings, specifications) beside the repository."""
+    if not SHARED_DIR.is_dir():
+        pytest.fail(f"the shared corpora are absent: put them at ../shared of the repository ({SHARED_DIR})")
+    return SHARED_DIR

@@ -1,0 +1,218 @@
+"""The recorder and its generated functions (spec merge.md §1.8)."""
+
+from __future__ import annotations
+
+import struct
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from hinterland.changeset.decoder import decode
+from hinterland.changeset.instructions import CreateObject, Update
+from hinterland.changeset.recorder import Recorder
+from hinterland.errors import UsageError, ValueTypeError
+from hinterland.schema.types import ClassSchema, Property
+from hinterland.values import (
+    ClassKind,
+    CollectionType,
+    GlobalKey,
+    Key,
+    Link,
+    ObjectId,
+    PropertyType,
+    Special,
+    Timestamp,
+    float32,
+)
+
+UUID_BYTES = bytes(range(16))
+
+
+def stored(seconds: int, nanoseconds: int) -> bytes:
+    return struct.pack(">QI", seconds + 2**63, nanoseconds + 2**31)
+
+
+# type, SQL form, payload
+VALUES: list[tuple[PropertyType, Any, Any]] = [
+    (PropertyType.INT, 0, 0),
+    (PropertyType.INT, 8191, 8191),
+    (PropertyType.INT, 8192, 8192),
+    (PropertyType.INT, -1, -1),
+    (PropertyType.INT, -(2**63), -(2**63)),
+    (PropertyType.BOOL, 1, True),
+    (PropertyType.BOOL, 0, False),
+    (PropertyType.STRING, "", ""),
+    (PropertyType.STRING, "é" * 50, "é" * 50),
+    (PropertyType.STRING, "x" * 9000, "x" * 9000),
+    (PropertyType.STRING, "\udcff", "\udcff"),
+    (PropertyType.BINARY, b"\x00" * 64, b"\x00" * 64),
+    (PropertyType.BINARY, b"\x00" * 9000, b"\x00" * 9000),
+    (PropertyType.TIMESTAMP, stored(1_700_000_000, 5), Timestamp(1_700_000_000, 5)),
+    (PropertyType.TIMESTAMP, stored(-1, -999_999_999), Timestamp(-1, -999_999_999)),
+    (PropertyType.FLOAT, 1.5, float32(1.5)),
+    (PropertyType.DOUBLE, 0.1, 0.1),
+    (PropertyType.DECIMAL, Decimal("-1.50"), Decimal("-1.50")),
+    (PropertyType.OBJECT_ID, b"\x01" * 12, ObjectId(b"\x01" * 12)),
+    (PropertyType.UUID, UUID_BYTES, UUID(bytes=UUID_BYTES)),
+    (PropertyType.MIXED, None, None),
+    (PropertyType.MIXED, Special.LIST, Special.LIST),
+    (PropertyType.LINK, Link("Other", "k"), Link("Other", "k")),
+    (PropertyType.LINK, None, None),
+]
+
+# key type, SQL form, key
+KEYS: list[tuple[PropertyType, Any, Key]] = [
+    (PropertyType.INT, 5, 5),
+    (PropertyType.INT, -70_000, -70_000),
+    (PropertyType.STRING, "k", "k"),
+    (PropertyType.STRING, "", ""),
+    (PropertyType.OBJECT_ID, b"\x01" * 12, ObjectId(b"\x01" * 12)),
+    (PropertyType.UUID, UUID_BYTES, UUID(bytes=UUID_BYTES)),
+]
+
+
+def make_class(key_type: PropertyType = PropertyType.INT, *, nullable: bool = False) -> ClassSchema:
+    return ClassSchema("C", key="_id", properties={"_id": Property("_id", key_type, nullable=nullable)})
+
+
+@pytest.mark.parametrize("nullable", [False, True])
+@pytest.mark.parametrize(("kind", "value", "payload"), VALUES)
+def test_rows_and_updates_of_every_type(kind: PropertyType, value: Any, payload: Any, nullable: bool) -> None:
+    """Values in SQL form become the payloads of their types (merge.md §1.4)."""
+    recorder = Recorder()
+    one = Property("f", kind, nullable=nullable)
+    recorder.row_encoder(make_class(), [(one, False), (one, True), (one, True), (one, False)])(7, (value,) * 4)
+    recorder.update_encoder("C", one)(recorder.key(7), value)
+    expected = [CreateObject("C", 7)]
+    expected += [Update("C", 7, "f", [], payload, None, flag) for flag in (False, True, True, False, False)]
+    decoded = decode(recorder.take()).instructions
+    assert decoded == expected
+    assert type(decoded[1].value) is type(payload)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PropertyType if kind is not PropertyType.GLOBAL_KEY])
+def test_nulls_of_every_type(kind: PropertyType) -> None:
+    """None in a nullable property is the Null payload (merge.md §1.4)."""
+    recorder = Recorder()
+    one = Property("f", kind, nullable=True)
+    recorder.row_encoder(make_class(), [(one, True)])(7, (None,))
+    recorder.update_encoder("C", one)(recorder.key(7), None)
+    assert decode(recorder.take()).instructions == [
+        CreateObject("C", 7),
+        Update("C", 7, "f", [], None, None, True),
+        Update("C", 7, "f", [], None),
+    ]
+
+
+@pytest.mark.parametrize("nullable", [False, True])
+@pytest.mark.parametrize(("kind", "value", "key"), KEYS)
+def test_keys_of_every_type(kind: PropertyType, value: Any, key: Key, nullable: bool) -> None:
+    """Keys in SQL form become keys of their type (merge.md §1.5)."""
+    recorder = Recorder()
+    keyed = make_class(kind, nullable=nullable)
+    encode_key = recorder.key_encoder(keyed)
+    one = Property("f", PropertyType.INT)
+    recorder.row_encoder(keyed, [(one, False)])(value, (1,))
+    recorder.update_encoder("C", one)(encode_key(value), 2)
+    assert encode_key(value) == recorder.key(key)
+    assert decode(recorder.take()).instructions == [
+        CreateObject("C", key),
+        Update("C", key, "f", [], 1),
+        Update("C", key, "f", [], 2),
+    ]
+
+
+def test_null_and_global_keys() -> None:
+    """A nullable key may be null; objects without primary key have a GlobalKey (merge.md §1.5)."""
+    recorder = Recorder()
+    recorder.row_encoder(make_class(PropertyType.STRING, nullable=True), [])(None, ())
+    recorder.row_encoder(ClassSchema("NoPk"), [])(GlobalKey(0, 1), ())
+    assert decode(recorder.take()).instructions == [
+        CreateObject("C", None),
+        CreateObject("NoPk", GlobalKey(0, 1)),
+    ]
+
+
+def test_generated_functions_outlive_changesets() -> None:
+    """After `take` and `discard` strings are defined anew, whichever function needs them first (§1.3)."""
+    recorder = Recorder()
+    text = Property("text", PropertyType.STRING)
+    number = Property("number", PropertyType.INT)
+    keyed = make_class(PropertyType.STRING)
+    encode_key = recorder.key_encoder(keyed)
+    row = recorder.row_encoder(keyed, [(text, False), (number, False)])
+    set_number = recorder.update_encoder("C", number)
+    row("a", ("x", 1))
+    first = recorder.take()
+    set_number(encode_key("b"), 5)
+    recorder.discard()
+    set_number(encode_key("a"), 2)
+    row("b", ("y", 3))
+    row("c", ("z", 4))
+    second = recorder.take()
+    assert decode(first).strings == ["C", "text", "number", "a"]
+    assert decode(second).instructions == [
+        Update("C", "a", "number", [], 2),
+        CreateObject("C", "b"),
+        Update("C", "b", "text", [], "y"),
+        Update("C", "b", "number", [], 3),
+        CreateObject("C", "c"),
+        Update("C", "c", "text", [], "z"),
+        Update("C", "c", "number", [], 4),
+    ]
+
+
+def test_a_recorder_without_instructions_is_empty() -> None:
+    """Interned strings alone make no changeset (merge.md §1.2)."""
+    recorder = Recorder()
+    assert recorder.is_empty
+    recorder.intern("unused")
+    assert recorder.is_empty
+    assert recorder.take() == b""
+    recorder.erase_table("T")
+    assert not recorder.is_empty
+    assert decode(recorder.take()).strings == ["T"]
+
+
+def test_a_refused_value_leaves_the_changeset_as_it_was() -> None:
+    """A row or update with a bad value records nothing of itself (merge.md §1.8)."""
+    recorder = Recorder()
+    text, number = Property("text", PropertyType.STRING), Property("number", PropertyType.INT)
+    row = recorder.row_encoder(make_class(), [(text, False), (number, False)])
+    row(1, ("a", 1))
+    for values in (("\ud800", 1), ("x" * 16_777_200, 1), ("a", 2**63)):
+        with pytest.raises(ValueTypeError):
+            row(2, values)
+    with pytest.raises(ValueTypeError):
+        recorder.update_encoder("C", text)(recorder.key(1), "\ud800")
+    with pytest.raises(ValueTypeError):
+        recorder.update("C", 1, "f", [], object())
+    assert len(decode(recorder.take())) == 3
+
+
+def test_names_with_any_characters() -> None:
+    """Names never become source text of generated functions (merge.md §1.3)."""
+    recorder = Recorder()
+    name = '"); raise SystemExit #\n{v}'
+    one = Property(name, PropertyType.INT, nullable=True)
+    recorder.row_encoder(ClassSchema(name), [(one, False)])(GlobalKey(1, 2), (3,))
+    assert decode(recorder.take()).instructions[1] == Update(name, GlobalKey(1, 2), name, [], 3)
+
+
+def test_what_cannot_be_part_of_a_row() -> None:
+    """Collections, the key itself and embedded objects have no row (merge.md §1.7)."""
+    recorder = Recorder()
+    keyed = make_class()
+    tags = Property("tags", PropertyType.STRING, CollectionType.LIST)
+    with pytest.raises(UsageError, match="C.tags"):
+        recorder.row_encoder(keyed, [(tags, False)])
+    with pytest.raises(UsageError, match="C.tags"):
+        recorder.update_encoder("C", tags)
+    with pytest.raises(UsageError, match="C._id"):
+        recorder.row_encoder(keyed, [(keyed.properties["_id"], False)])
+    with pytest.raises(UsageError, match="embedded"):
+        recorder.key_encoder(ClassSchema("E", ClassKind.EMBEDDED))
+    with pytest.raises(UsageError, match="BOOL"):
+        recorder.row_encoder(make_class(PropertyType.BOOL), [])
