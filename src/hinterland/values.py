@@ -39,6 +39,7 @@ __all__ = [
     "Timestamp",
     "check_int",
     "float32",
+    "is_number",
     "same_element",
     "same_payload",
 ]
@@ -272,6 +273,11 @@ def same_payload(left: Any, right: Any) -> bool:
 
 
 _NUMERIC: Final = frozenset({int, float, float32, Decimal})
+
+
+def is_number(value: Any) -> bool:
+    """Return whether sets compare the value as a number: int, float, float32 or Decimal."""
+    return type(value) in _NUMERIC
 
 
 def same_element(left: Any, right: Any) -> bool:

@@ -349,8 +349,10 @@ class _Applier:
             bad(it, "only collections can be cleared")
         if it.collection not in (CollectionType.LIST, CollectionType.DICTIONARY):
             bad(it, "a Mixed value can be cleared as a list or a dictionary only")
-        if not place.is_present():
-            bad(it, "there is nothing at this path")
+        if isinstance(place, ListElement | TreeEntry) and not place.is_in_range():
+            bad(it, "the index is out of range")
+        # A missing entry is made: the clear may have won over the entry's removal (R13), and then the
+        # side that removed it must end like the others.
         place.set_mixed([] if it.collection is CollectionType.LIST else {})
 
     # -- lists -----------------------------------------------------------------------------------
@@ -417,7 +419,7 @@ class _Applier:
 
     def set_insert(self, it: SetInsert) -> None:
         side, owner, raw = self._member(it)
-        side.insert(owner, raw)
+        side.put(owner, raw)
 
     def set_erase(self, it: SetErase) -> None:
         side, owner, raw = self._member(it)

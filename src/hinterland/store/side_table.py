@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hinterland.schema.types import Property
 from hinterland.store.layout import quote
-from hinterland.store.sqlform import FROM_SQL, PYTHON_TYPE, TO_SQL, SqlValue
-from hinterland.values import CollectionType, PropertyType
+from hinterland.store.sqlform import FROM_SQL, PYTHON_TYPE, TO_SQL, SqlValue, mixed_from_sql
+from hinterland.values import CollectionType, PropertyType, is_number, same_element
 
 if TYPE_CHECKING:
     from hinterland.store.table import Table
@@ -249,21 +249,44 @@ class SetTable(_Side):
 
     def contains(self, owner: int, value: SqlValue) -> bool:
         """Return whether the value is a member."""
-        raw = self._null if value is None else value
+        raw = self._member(owner, value)
         sql = f"SELECT 1 FROM {self.owner} WHERE owner=? AND value=?"
         return self.execute(sql, (owner, raw)).fetchone() is not None
 
     def insert(self, owner: int, value: SqlValue) -> bool:
         """Add a value; return whether it was new."""
-        raw = self._null if value is None else value
+        raw = self._member(owner, value)
         cursor = self.execute(f"INSERT OR IGNORE INTO {self.owner} VALUES(?,?)", (owner, raw))
         return bool(cursor.rowcount > 0)
 
     def erase(self, owner: int, value: SqlValue) -> bool:
         """Remove a value; return whether it was there."""
-        raw = self._null if value is None else value
+        raw = self._member(owner, value)
         cursor = self.execute(f"DELETE FROM {self.owner} WHERE owner=? AND value=?", (owner, raw))
         return bool(cursor.rowcount > 0)
+
+    def put(self, owner: int, value: SqlValue) -> None:
+        """Add a value; of equal numbers of different types, the one added last stays (merge.md Q17)."""
+        self.erase(owner, value)
+        self.insert(owner, value)
+
+    def _member(self, owner: int, value: SqlValue) -> SqlValue:
+        """Return the form under which the value is stored, or would be."""
+        if value is None:
+            return self._null
+        if self.type is not PropertyType.MIXED or isinstance(value, str):
+            return value
+        wanted = mixed_from_sql(value)
+        if not is_number(wanted):
+            return value
+        # SQLite knows that 1 and 1.0 are one member, but not those that are stored as BLOBs.
+        for (raw,) in self.execute(
+            f"SELECT value FROM {self.owner} WHERE owner=? AND typeof(value)<>'text'", (owner,)
+        ).fetchall():
+            if raw != self._null and same_element(mixed_from_sql(raw), wanted):
+                found: SqlValue = raw
+                return found
+        return value
 
 
 class DictionaryTable(_Side):

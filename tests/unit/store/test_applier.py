@@ -29,7 +29,7 @@ from hinterland.errors import BadChangesetError
 from hinterland.store.applier import apply
 from hinterland.store.export import describe_state
 from hinterland.store.store import Store
-from hinterland.values import ClassKind, CollectionType, GlobalKey, Link, PropertyType, Special, Timestamp
+from hinterland.values import ClassKind, CollectionType, GlobalKey, Link, PropertyType, Special, Timestamp, float32
 
 P, C = PropertyType, CollectionType
 OV, LIST, DICT, SET, ERASED = (
@@ -58,6 +58,7 @@ SCHEMA: list[Instruction] = [
     AddColumn("T", "dd", P.STRING, False, C.DICTIONARY, None, P.STRING),
     AddColumn("T", "ds", P.LINK, True, C.DICTIONARY, "E", P.STRING),
     AddColumn("T", "s", P.INT, True, C.SET),
+    AddColumn("T", "sm", P.MIXED, True, C.SET),
     CreateObject("T", 1),
 ]
 
@@ -219,6 +220,24 @@ CASES: list[tuple[str, list[Instruction], str, str]] = [
         "[[]]",
     ),
     ("erasing a missing object is no error", [EraseObject("T", 99)], "i", "[0]"),
+    (
+        "equal numbers are one member, the last stays (Q17)",
+        [SetInsert("T", 1, "sm", [], value) for value in (1, 1.0, float32(1), 2)],
+        "sm",
+        "[[2, 1.0]]",
+    ),
+    (
+        "whatever their type when erased (Q17)",
+        [SetInsert("T", 1, "sm", [], float32(1)), SetErase("T", 1, "sm", [], 1)],
+        "sm",
+        "[[]]",
+    ),
+    (
+        "clearing a missing entry makes it (R13)",
+        [up("any", [], DICT), Clear("T", 1, "any", ["k"], C.LIST)],
+        "any",
+        '[{"k": []}]',
+    ),
 ]
 
 

@@ -1,0 +1,1 @@
+"""An in-memory realm, its server and its clients, for tests only."""
