@@ -18,7 +18,7 @@ from hinterland.store.side_table import DictionaryTable, SetTable
 from hinterland.store.sqlform import SqlValue
 from hinterland.store.store import Store
 from hinterland.store.table import Column, Table
-from hinterland.values import CollectionType, GlobalKey, Link, ObjectId, PropertyType, Timestamp, float32
+from hinterland.values import GlobalKey, Link, ObjectId, PropertyType, Timestamp, float32
 
 __all__ = ["describe_state", "digest_state"]
 
@@ -95,12 +95,11 @@ def _collection(store: Store, table: Table, name: str, row: int) -> str:
     if isinstance(side, DictionaryTable):
         entries = (f"{json.dumps(key)}:{_value(store, side, raw, is_child)}" for key, raw in side.items(row))
         return "{" + ",".join(entries) + "}"
-    values = side.values(row)
-    if side.type is PropertyType.LINK:
-        values = [raw for raw in values if _is_live(store, side, raw)]
-    if side.property.collection is CollectionType.SET and side.type is PropertyType.LINK:
-        return "[" + ",".join(sorted(_value(store, side, raw, False) for raw in values)) + "]"
-    return "[" + ",".join(_value(store, side, raw, is_child) for raw in values) + "]"
+    if side.type is PropertyType.LINK and not is_child:
+        # The original prints the dangling members of lists and sets, which its users never see.
+        keys = [_scalar(store, store.tables[side.property.target or ""].key_of(int(raw))) for raw in side.values(row)]  # type: ignore[arg-type]
+        return "[" + ",".join(sorted(keys) if isinstance(side, SetTable) else keys) + "]"
+    return "[" + ",".join(_value(store, side, raw, is_child) for raw in side.values(row)) + "]"
 
 
 def _scalar(store: Store, value: Any) -> str:
@@ -114,7 +113,9 @@ def _scalar(store: Store, value: Any) -> str:
         return json.dumps(base64.b64encode(value).decode())
     if isinstance(value, Timestamp):
         return f'"{_timestamp(value)}"'
-    if isinstance(value, Decimal | ObjectId | UUID):
+    if isinstance(value, Decimal):
+        return f'"{_decimal(value)}"'
+    if isinstance(value, ObjectId | UUID):
         return f'"{value}"'
     if isinstance(value, GlobalKey):
         return f'"{value.hi:x}-{value.lo:x}"'
@@ -123,6 +124,20 @@ def _scalar(store: Store, value: Any) -> str:
     if isinstance(value, list):
         return "[" + ",".join(_scalar(store, item) for item in value) + "]"
     return "{" + ",".join(f"{json.dumps(key)}:{_scalar(store, item)}" for key, item in value.items()) + "}"
+
+
+def _decimal(value: Decimal) -> str:
+    """As the original prints it: the point moves left up to the first digit, the rest is an exponent."""
+    sign, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int):
+        return str(value)
+    text = "".join(map(str, digits))
+    before = max(1, len(text) + exponent) if exponent < 0 else len(text)
+    exponent += len(text) - before
+    if exponent > 0:
+        exponent, before = exponent + before - 1, 1
+    text = text[:before] + ("." + text[before:] if before < len(text) else "")
+    return ("-" if sign else "") + text + (f"E{exponent}" if exponent else "")
 
 
 def _mixed_link(store: Store, link: Link) -> str:

@@ -119,7 +119,7 @@ CASES: list[tuple[str, list[Instruction], str, str]] = [
             ArrayInsert("T", 1, "ll", [2], Link("T", 8), 2),
         ],
         "ll",
-        "[[1]]",
+        "[[7, 1, 8]]",
     ),
     (
         "an embedded object is made once",
