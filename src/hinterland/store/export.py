@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -24,7 +25,29 @@ __all__ = ["describe_state", "digest_state"]
 
 
 def describe_state(store: Store) -> str:
-    """Return the whole state as text."""
+    """Return the whole state as text, properties in the order in which they were added."""
+    return _describe(_View(store, by_name=False))
+
+
+def digest_state(store: Store) -> str:
+    """Return a short digest of the state; equal for equal states, whatever order properties were added in."""
+    return hashlib.blake2b(_describe(_View(store, by_name=True)).encode(), digest_size=8).hexdigest()
+
+
+class _View:
+    """What printing needs of a store, and the order of properties in it."""
+
+    def __init__(self, store: Store, *, by_name: bool) -> None:
+        self.tables = store.tables
+        self.connection = store.connection
+        self._by_name = by_name
+
+    def names(self, table: Table) -> Iterable[str]:
+        """Return the names of a class's properties in the order to print them in."""
+        return sorted(table.schema.properties) if self._by_name else table.schema.properties
+
+
+def _describe(store: _View) -> str:
     lines = []
     for name in sorted(store.tables):
         table = store.tables[name]
@@ -36,12 +59,7 @@ def describe_state(store: Store) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def digest_state(store: Store) -> str:
-    """Return a short digest of the state; equal for equal states."""
-    return hashlib.blake2b(describe_state(store).encode(), digest_size=8).hexdigest()
-
-
-def _object_line(store: Store, table: Table, row: int, image: tuple[SqlValue, ...]) -> str:
+def _object_line(store: _View, table: Table, row: int, image: tuple[SqlValue, ...]) -> str:
     line = _object(store, table, row, image)
     for side in sorted(table.sides.values(), key=lambda one: one.property.name):
         if isinstance(side, SetTable) and side.type is PropertyType.LINK:
@@ -50,15 +68,15 @@ def _object_line(store: Store, table: Table, row: int, image: tuple[SqlValue, ..
     return line
 
 
-def _set_key(store: Store, side: SetTable, raw: SqlValue) -> str:
+def _set_key(store: _View, side: SetTable, raw: SqlValue) -> str:
     assert isinstance(raw, int)
     key = store.tables[side.property.target or ""].key_of(raw)
     return f'"{key}"' if isinstance(key, str) else str(key)
 
 
-def _object(store: Store, table: Table, row: int, image: tuple[SqlValue, ...]) -> str:
+def _object(store: _View, table: Table, row: int, image: tuple[SqlValue, ...]) -> str:
     parts = []
-    for name in table.schema.properties:
+    for name in store.names(table):
         column = table.columns.get(name)
         if column is not None:
             text = _single(store, table, column, image[column.index])
@@ -68,11 +86,11 @@ def _object(store: Store, table: Table, row: int, image: tuple[SqlValue, ...]) -
     return "{" + ",".join(parts) + "}"
 
 
-def _single(store: Store, table: Table, column: Column, raw: SqlValue) -> str:
+def _single(store: _View, table: Table, column: Column, raw: SqlValue) -> str:
     return _value(store, column, raw, column in table.children)
 
 
-def _value(store: Store, holder: Any, raw: SqlValue, is_child: bool) -> str:
+def _value(store: _View, holder: Any, raw: SqlValue, is_child: bool) -> str:
     if raw is None:
         return "null"
     if holder.type is PropertyType.LINK:
@@ -85,11 +103,11 @@ def _value(store: Store, holder: Any, raw: SqlValue, is_child: bool) -> str:
     return _scalar(store, raw if holder.from_sql is None else holder.from_sql(raw))
 
 
-def _is_live(store: Store, side: Any, raw: SqlValue) -> bool:
+def _is_live(store: _View, side: Any, raw: SqlValue) -> bool:
     return not isinstance(raw, int) or store.tables[side.property.target].exists(raw)
 
 
-def _collection(store: Store, table: Table, name: str, row: int) -> str:
+def _collection(store: _View, table: Table, name: str, row: int) -> str:
     side = table.sides[name]
     is_child = side.child is not None
     if isinstance(side, DictionaryTable):
@@ -102,7 +120,7 @@ def _collection(store: Store, table: Table, name: str, row: int) -> str:
     return "[" + ",".join(_value(store, side, raw, is_child) for raw in side.values(row)) + "]"
 
 
-def _scalar(store: Store, value: Any) -> str:
+def _scalar(store: _View, value: Any) -> str:
     if value is None or isinstance(value, bool | str) or type(value) is int:
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, float32):
@@ -140,7 +158,7 @@ def _decimal(value: Decimal) -> str:
     return ("-" if sign else "") + text + (f"E{exponent}" if exponent else "")
 
 
-def _mixed_link(store: Store, link: Link) -> str:
+def _mixed_link(store: _View, link: Link) -> str:
     table = store.tables.get(link.class_name)
     if table is None or table.find(link.key) is None:
         return "null"
