@@ -1,0 +1,64 @@
+"""The messages of the sync protocol in partition mode, and their bytes.
+
+`encode` turns any message into the bytes of one WebSocket message; `parse_from_client` and
+`parse_from_server` do the reverse, strictly. This module gathers `records`, `encoder` and `parser`.
+
+Source: spec wire.md §2.
+"""
+
+from __future__ import annotations
+
+from hinterland.protocol.codec import DownloadEntry, UploadEntry
+from hinterland.protocol.encoder import download_head, encode
+from hinterland.protocol.parser import parse_from_client, parse_from_server
+from hinterland.protocol.records import (
+    Bind,
+    ClientError,
+    ClientMessage,
+    Download,
+    Error,
+    Ident,
+    IdentGrant,
+    JsonError,
+    LogMessage,
+    Mark,
+    Message,
+    Ping,
+    Pong,
+    ServerMessage,
+    SyncProgress,
+    TestCommand,
+    Unbind,
+    Unbound,
+    Upload,
+    describe,
+)
+
+__all__ = [
+    "Bind",
+    "ClientError",
+    "ClientMessage",
+    "Download",
+    "DownloadEntry",
+    "Error",
+    "Ident",
+    "IdentGrant",
+    "JsonError",
+    "LogMessage",
+    "Mark",
+    "Message",
+    "Ping",
+    "Pong",
+    "ServerMessage",
+    "SyncProgress",
+    "TestCommand",
+    "Unbind",
+    "Unbound",
+    "Upload",
+    "UploadEntry",
+    "describe",
+    "download_head",
+    "encode",
+    "parse_from_client",
+    "parse_from_server",
+]
