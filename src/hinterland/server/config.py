@@ -1,0 +1,124 @@
+"""The configuration of a server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from hinterland.errors import ConfigurationError
+from hinterland.server.providers import Anonymous, Password, Provider
+
+__all__ = ["Config"]
+
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """How a server runs; every field has a default that suits development.
+
+    Attributes:
+        data: The data directory; made if absent.
+        address: Where to listen; the default accepts connections from this machine only.
+        port: 0 chooses a free one.
+        auth: Ways to log in.
+        public_url: How clients reach the server, if that differs from the request's Host header.
+        history_ttl: For how long a client may be away before its place in the history is given up,
+            for example "30d"; None keeps everything.
+        access_token_ttl_s: How long an access token is valid.
+        refresh_token_ttl_s: How long a login is valid.
+        durable: Whether acknowledged data survives a power failure (fsync at each commit).
+        workers: Threads that read and write realm files; 0 chooses by the number of processors.
+        open_realms_max: How many realm files are kept open.
+        message_bytes_max: The largest WebSocket message accepted.
+        body_bytes_max: What an upload may inflate to.
+        backlog_bytes_max: Uploads of a connection that may wait to be merged before its socket is
+            no longer read.
+        idle_timeout_s: Connections silent for this long are closed.
+        tls_certificate: PEM file; with `tls_key` makes the server speak TLS.
+        tls_key: PEM file.
+    """
+
+    data: str | Path = "hinterland-data"
+    address: str = "127.0.0.1"
+    port: int = 9080
+    auth: Sequence[Provider] = field(default_factory=lambda: (Password(), Anonymous()))
+    public_url: str | None = None
+    history_ttl: str | None = None
+    access_token_ttl_s: int = 1800
+    refresh_token_ttl_s: int = 60 * 86_400
+    durable: bool = True
+    workers: int = 0
+    open_realms_max: int = 256
+    message_bytes_max: int = 64 * _MIB
+    body_bytes_max: int = 256 * _MIB
+    backlog_bytes_max: int = 32 * _MIB
+    idle_timeout_s: float = 1800
+    tls_certificate: str | Path | None = None
+    tls_key: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65_535:
+            raise ConfigurationError(f"port {self.port} is not between 0 and 65535")
+        for name in ("access_token_ttl_s", "refresh_token_ttl_s", "open_realms_max", "idle_timeout_s"):
+            if getattr(self, name) <= 0:
+                raise ConfigurationError(f"{name} must be positive, not {getattr(self, name)}")
+        for name in ("message_bytes_max", "body_bytes_max", "backlog_bytes_max"):
+            if getattr(self, name) < 65_536:
+                raise ConfigurationError(f"{name} must be at least 65536, not {getattr(self, name)}")
+        if self.workers < 0:
+            raise ConfigurationError(f"workers must not be negative, not {self.workers}")
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ConfigurationError("tls_certificate and tls_key belong together; one is missing")
+        if self.public_url is not None and not self.public_url.startswith(("http://", "https://")):
+            raise ConfigurationError(f"public_url {self.public_url!r} must start with http:// or https://")
+        names = [provider.name for provider in self.auth]
+        if len(set(names)) != len(names):
+            raise ConfigurationError(f"two auth providers have the same name: {', '.join(names)}")
+        self.history_ttl_s  # noqa: B018 - raises if malformed
+
+    @property
+    def history_ttl_s(self) -> float | None:
+        """`history_ttl` in seconds."""
+        if self.history_ttl is None:
+            return None
+        number, unit = self.history_ttl[:-1], self.history_ttl[-1:]
+        factor = {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(unit)
+        if factor is None or not number.isdigit() or int(number) == 0:
+            raise ConfigurationError(f"history_ttl {self.history_ttl!r} is not a duration such as 30d, 12h or 90m")
+        return int(number) * factor
+
+    @property
+    def workers_effective(self) -> int:
+        """The number of worker threads."""
+        return self.workers or min(8, max(2, os.cpu_count() or 2))
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], **given: object) -> Config:
+        """Make a configuration of `HINTERLAND_*` variables; what is `given` (and not None) goes first.
+
+        Raises:
+            ConfigurationError: A variable is malformed; the message names it.
+        """
+        values: dict[str, object] = {}
+        for one in fields(cls):
+            text = environment.get(f"HINTERLAND_{one.name.upper()}")
+            if text is not None and one.name != "auth":
+                values[one.name] = _parse(one.name, str(one.type), text)
+        values.update({name: value for name, value in given.items() if value is not None})
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def _parse(name: str, kind: str, text: str) -> object:
+    try:
+        if kind == "bool":
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+        if kind == "int":
+            return int(text)
+        if kind == "float":
+            return float(text)
+    except (KeyError, ValueError):
+        raise ConfigurationError(f"HINTERLAND_{name.upper()}={text!r} is not of type {kind}") from None
+    return text

@@ -1,0 +1,236 @@
+"""A realm's file on the server, opened: carries out what sessions request of it.
+
+Synchronous and without sockets, so that simulations use it as it is. The owner sees to it that
+one thread at a time uses it.
+
+Source: spec merge.md §5.3, wire.md §12.1 (7).
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+from hinterland.errors import ChangesetError, StorageError
+from hinterland.protocol.server_session import (
+    AllocateIdent,
+    ClientFile,
+    Cursor,
+    HistoryBatch,
+    IntegrateUpload,
+    LoadClientFile,
+    ReadHistory,
+    ServerSession,
+)
+from hinterland.server.integration import Integrator
+from hinterland.server.tail import DOWNLOAD_BYTES_MAX, TailEntry, make_batch, tail_entry
+from hinterland.store.collector import collector_paused
+from hinterland.store.server_history import Newest, ServerHistory
+from hinterland.store.store import Store
+from hinterland.store.transaction import WriteTransaction
+
+__all__ = ["Answer", "FileIdent", "Job", "RealmFile", "Refusal", "deliver"]
+
+_log = logging.getLogger("hinterland.server")
+
+Job: TypeAlias = AllocateIdent | LoadClientFile | IntegrateUpload | ReadHistory
+
+_BUSY: Final = 201
+_BAD_CHANGESET: Final = 212
+
+
+class FileIdent(NamedTuple):
+    """A new client file's ident and salt, durable."""
+
+    ident: int
+    salt: int
+
+
+class Refusal(NamedTuple):
+    """The session error that answers a job."""
+
+    code: int
+    detail: str
+
+
+Answer: TypeAlias = FileIdent | ClientFile | Cursor | HistoryBatch | Refusal | None
+
+
+def deliver(job: Job, answer: Answer) -> None:
+    """Give a session the answer to its job."""
+    session = job.session
+    if isinstance(answer, Refusal):
+        session.has_lost_upload = session.has_lost_upload or isinstance(job, IntegrateUpload)
+        session.fail(answer.code, answer.detail)
+    elif isinstance(answer, FileIdent):
+        session.ident_allocated(answer.ident, answer.salt)
+    elif isinstance(answer, HistoryBatch):
+        session.history_read(answer)
+    elif isinstance(answer, Cursor):
+        is_due = isinstance(job, IntegrateUpload) and bool(job.entries)
+        session.upload_integrated(answer, is_download_due=is_due)
+    else:
+        session.client_file_loaded(answer)
+
+
+class RealmFile:
+    """See the module.
+
+    Args:
+        store: The open file; closed by `close`.
+        version_salt: Salt of the versions made from now on; a new one per process start.
+        make_salt: Gives salts for client files, each from 1 to 2^63-1.
+        clock: Gives Unix time in seconds.
+        download_bytes_max: Limit for the changesets of one DOWNLOAD that holds several.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        version_salt: int,
+        make_salt: Callable[[], int],
+        clock: Callable[[], float],
+        download_bytes_max: int = DOWNLOAD_BYTES_MAX,
+    ) -> None:
+        self.store = store
+        self._download_bytes_max = download_bytes_max
+        self._make_salt = make_salt
+        self._clock = clock
+        self._holders: weakref.WeakValueDictionary[int, ServerSession] = weakref.WeakValueDictionary()
+        self._history = ServerHistory(store.connection)
+        if not self._history.exists:
+            with store.begin_write() as transaction:
+                ServerHistory.create_tables(transaction)
+        store.end_read()
+        self._integrator = Integrator(self._history, version_salt)
+
+    @property
+    def newest(self) -> Newest:
+        """The newest version, its salt and the size of the history."""
+        return self._integrator.newest
+
+    @property
+    def version(self) -> int:
+        """The newest server version."""
+        return self._integrator.newest.version
+
+    @property
+    def version_salt(self) -> int:
+        """The salt of the newest version."""
+        return self._integrator.newest.salt
+
+    def close(self) -> None:
+        """Close the file."""
+        self.store.close()
+
+    def process(self, jobs: Sequence[Job]) -> list[Answer]:
+        """Carry out jobs and return their answers, in the same order.
+
+        All that writes (idents, uploads) shares one transaction, each upload in a savepoint of its
+        own, so that a bad one costs nobody but its sender. What is returned is durable.
+        """
+        answers: dict[int, Answer] = {}
+        writes = [n for n, job in enumerate(jobs) if type(job) in (AllocateIdent, IntegrateUpload)]
+        if writes:
+            size = sum(len(e.changeset) for job in jobs if type(job) is IntegrateUpload for e in job.entries)
+            with collector_paused(size):
+                self._process_writes(jobs, answers)
+        for number, job in enumerate(jobs):
+            if number in answers:
+                continue
+            if isinstance(job, ReadHistory):
+                answers[number] = self._read(job)
+            elif isinstance(job, LoadClientFile):
+                answers[number] = self._load(job)
+        self._integrator.trim()
+        return [answers[number] for number in range(len(jobs))]
+
+    def entries_after(self, version: int) -> list[TailEntry]:
+        """Return the entries above `version`, ready to be sent."""
+        return [tail_entry(entry) for entry in self._history.entries(version, self.version)]
+
+    def _process_writes(self, jobs: Sequence[Job], answers: dict[int, Answer]) -> None:
+        try:
+            with self.store.begin_write() as transaction:
+                for number, job in enumerate(jobs):
+                    if isinstance(job, AllocateIdent):
+                        answers[number] = self._allocate(job)
+                    elif isinstance(job, LoadClientFile):
+                        answers[number] = self._load(job)
+                    elif isinstance(job, IntegrateUpload):
+                        answers[number] = self._upload(transaction, job)
+                        if isinstance(answers[number], Refusal):
+                            job.session.has_lost_upload = True
+        except (StorageError, sqlite3.Error) as error:
+            _log.error("%s: %s", self.store.path, error)
+            self._integrator.forget()
+            for number, job in enumerate(jobs):
+                if not isinstance(job, ReadHistory):
+                    answers[number] = Refusal(_BUSY, "the realm cannot be written now")
+        finally:
+            self.store.end_read()  # a pinned snapshot would keep SQLite from reusing the log
+
+    def _allocate(self, job: AllocateIdent) -> FileIdent:
+        salt = self._make_salt()
+        ident = self._history.add_client(salt=salt, user=job.session.user, now_s=int(self._clock()))
+        return FileIdent(ident, salt)
+
+    def _upload(self, transaction: WriteTransaction, job: IntegrateUpload) -> Cursor | Refusal:
+        if self._holders.get(job.ident, job.session) is not job.session:
+            # The newer session was told how far the file has come; that must not change behind its back.
+            return Refusal(_BUSY, f"file {job.ident} is in a newer session")
+        if job.session.has_lost_upload:
+            # Were this one integrated, the client would take the refused one for integrated, too.
+            return Refusal(_BUSY, "an earlier upload was refused")
+        client = self._history.client(job.ident)
+        if client is None or not client.last_seen:
+            return Refusal(222, f"file {job.ident} has expired")
+        now_s = int(self._clock())
+        if not job.entries:
+            client = self._integrator.integrate(transaction, client, (), job.progress, job.locked_version, now_s)
+            return Cursor(client.client_version, client.base_version)
+        try:
+            with transaction.savepoint():
+                client = self._integrator.integrate(
+                    transaction, client, job.entries, job.progress, job.locked_version, now_s
+                )
+        except ChangesetError as error:
+            self._integrator.forget()
+            _log.warning("%s: upload of file %d refused: %s", self.store.path, job.ident, error)
+            return Refusal(_BAD_CHANGESET, str(error))
+        except (StorageError, sqlite3.Error):
+            raise
+        except Exception:  # noqa: BLE001 - a fault of ours must not take the other clients' uploads with it
+            self._integrator.forget()
+            _log.exception("%s: upload of file %d failed", self.store.path, job.ident)
+            return Refusal(_BUSY, "internal error while integrating")
+        return Cursor(client.client_version, client.base_version)
+
+    def _load(self, job: LoadClientFile) -> ClientFile | None:
+        client = self._history.client(job.ident)
+        if client is None:
+            return None
+        if client.salt == job.salt and client.user == job.session.user:  # else it is not the file's owner who asks
+            self._holders[job.ident] = job.session
+        newest = self._integrator.newest
+        return ClientFile(
+            client.ident,
+            client.salt,
+            client.user,
+            client.client_version,
+            client.base_version,
+            client.locked_version,
+            client.last_seen == 0,
+            newest.version,
+            newest.salt,
+            self._history.salt_of(job.latest_version),
+        )
+
+    def _read(self, job: ReadHistory) -> HistoryBatch:
+        entries = map(tail_entry, self._history.entries(job.begin, job.end))
+        total = self._integrator.newest.bytes_total
+        return make_batch(entries, job.ident, job.client_version, job.end, total, bytes_max=self._download_bytes_max)

@@ -1,0 +1,314 @@
+"""The realms that are in use, and the worker threads that read and write their files.
+
+Everything here runs on the event loop, except what `Realms._run` hands to a worker thread. Per realm
+one batch of jobs is under way at a time; what arrives meanwhile is the next batch. So uploads are
+integrated many to a transaction under load, and at once when there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hinterland.errors import HinterlandError
+from hinterland.protocol.server_session import (
+    AllocateIdent,
+    IntegrateUpload,
+    LoadClientFile,
+    ReadHistory,
+    ServerSession,
+    SessionState,
+)
+from hinterland.server.config import Config
+from hinterland.server.layout import PATH_SETTING, DataDirectory
+from hinterland.server.realm_file import Answer, Job, RealmFile, Refusal, deliver
+from hinterland.server.tail import TAIL_BYTES_MAX, HistoryTail, TailEntry
+from hinterland.store.store import Store
+
+if TYPE_CHECKING:
+    from hinterland.server.connection import ClientConnection
+
+__all__ = ["LiveRealm", "Realms"]
+
+_log = logging.getLogger("hinterland.server")
+
+WAKE_SLICE: Final = 100
+"""So many sessions are woken before the event loop gets to do something else."""
+
+ACK_DELAY_S: Final = 5.0
+"""For so long an upload without changesets may stay unrecorded."""
+
+_SALT_MAX: Final = 2**63 - 1
+
+
+def make_salt() -> int:
+    """Return a random salt from 1 to 2^63-1."""
+    return secrets.randbelow(_SALT_MAX) + 1
+
+
+class LiveRealm:
+    """A realm that has sessions or an open file."""
+
+    __slots__ = (
+        "ack_timer",
+        "acks",
+        "file",
+        "file_path",
+        "holders",
+        "is_running",
+        "jobs",
+        "path",
+        "salt",
+        "sessions",
+        "tail",
+        "to_wake",
+        "version",
+    )
+
+    def __init__(self, path: str, file_path: Path) -> None:
+        self.path = path
+        self.file_path = file_path
+        self.file: RealmFile | None = None
+        self.version = 0
+        self.salt = 0
+        self.sessions: dict[ServerSession, ClientConnection] = {}
+        self.holders: dict[int, ServerSession] = {}  # by client file ident: the session that has it
+        self.tail = HistoryTail()
+        self.jobs: list[tuple[Job, ClientConnection]] = []
+        # Uploads without changesets only say how far a client has come. Listeners send one after each
+        # DOWNLOAD, so they wait here and are recorded together: losing one costs nothing.
+        self.acks: dict[int, tuple[IntegrateUpload, ClientConnection]] = {}
+        self.ack_timer: asyncio.TimerHandle | None = None
+        self.is_running = False
+        self.to_wake: list[ServerSession] | None = None
+
+
+class _Outcome:
+    """What a worker thread brings back."""
+
+    __slots__ = ("answers", "file", "new_entries")
+
+    def __init__(self, file: RealmFile | None, answers: list[Answer], new_entries: list[TailEntry]) -> None:
+        self.file = file
+        self.answers = answers
+        self.new_entries = new_entries
+
+
+class Realms:
+    """All realms of a server. See the module.
+
+    Args:
+        config: Limits and durability.
+        data: Where the files are.
+    """
+
+    def __init__(self, config: Config, data: DataDirectory) -> None:
+        self._config = config
+        self._data = data
+        self._live: dict[str, LiveRealm] = {}
+        self._open: OrderedDict[str, LiveRealm] = OrderedDict()
+        self._workers = ThreadPoolExecutor(config.workers_effective, thread_name_prefix="hinterland-realm")
+        self._version_salt = make_salt()
+        self._is_closing = False
+
+    def join(self, path: str, session: ServerSession, connection: ClientConnection) -> LiveRealm:
+        """Add a session to the realm at a proper path."""
+        realm = self._live.get(path)
+        if realm is None:
+            realm = self._live[path] = LiveRealm(path, self._data.realm_file(path))
+        realm.sessions[session] = connection
+        return realm
+
+    def leave(self, realm: LiveRealm, session: ServerSession) -> None:
+        """Remove a session from its realm."""
+        realm.sessions.pop(session, None)
+        if realm.holders.get(session.ident) is session:
+            del realm.holders[session.ident]
+        self._forget_if_unused(realm)
+
+    def _forget_if_unused(self, realm: LiveRealm) -> None:
+        if not realm.sessions and not realm.jobs and not realm.is_running and not realm.acks and realm.file is None:
+            self._live.pop(realm.path, None)
+
+    # -- jobs ------------------------------------------------------------------------------------
+
+    def submit(self, realm: LiveRealm, job: Job, connection: ClientConnection) -> None:
+        """Carry out a job; its session gets the answer later, on this thread."""
+        if type(job) is ReadHistory:
+            batch = realm.tail.batch(job.ident, job.begin, job.client_version, job.end)
+            if batch is not None:
+                job.session.history_read(batch)
+                return
+        elif type(job) is IntegrateUpload:
+            if not job.entries:
+                self._postpone(realm, job, connection)
+                return
+            realm.acks.pop(job.ident, None)  # what the new upload says includes it
+        elif type(job) is LoadClientFile and job.ident in realm.acks:
+            realm.jobs.append(realm.acks.pop(job.ident))
+        realm.jobs.append((job, connection))
+        if not realm.is_running:
+            self._start(realm)
+
+    def _postpone(self, realm: LiveRealm, job: IntegrateUpload, connection: ClientConnection) -> None:
+        """Keep an upload without changesets until there are many, or for a moment."""
+        realm.acks[job.ident] = job, connection
+        if realm.ack_timer is None:
+            realm.ack_timer = asyncio.get_running_loop().call_later(ACK_DELAY_S, self._record_acks, realm)
+
+    def _record_acks(self, realm: LiveRealm) -> None:
+        realm.ack_timer = None
+        if realm.acks:
+            realm.jobs.extend(realm.acks.values())
+            realm.acks.clear()
+            if not realm.is_running:
+                self._start(realm)
+
+    def _start(self, realm: LiveRealm) -> None:
+        if self._is_closing:
+            realm.jobs.clear()  # not acknowledged, so clients send it again
+            return
+        batch, realm.jobs = realm.jobs, []
+        realm.is_running = True
+        loop = asyncio.get_running_loop()
+
+        def work() -> None:
+            outcome = self._run(realm, [job for job, _ in batch])
+            loop.call_soon_threadsafe(self._finish, realm, batch, outcome)
+
+        self._workers.submit(work)
+
+    def _run(self, realm: LiveRealm, jobs: list[Job]) -> _Outcome:
+        """Carry out a batch, on a worker thread."""
+        file = realm.file
+        try:
+            if file is None:
+                file = self._open_file(realm, jobs)
+                if file is None:
+                    return _Outcome(None, [None] * len(jobs), [])
+            before = file.newest
+            answers = file.process(jobs)
+            entries: list[TailEntry] = []
+            if 0 < file.newest.bytes_total - before.bytes_total <= TAIL_BYTES_MAX:
+                entries = file.entries_after(before.version)
+            return _Outcome(file, answers, entries)
+        except HinterlandError as error:
+            _log.error("realm %s: %s", realm.path, error)
+        except Exception:  # noqa: BLE001 - whatever it is, the sessions must hear of it
+            _log.exception("realm %s: jobs failed", realm.path)
+        return _Outcome(file, [Refusal(201, "the realm cannot be used now")] * len(jobs), [])
+
+    def _open_file(self, realm: LiveRealm, jobs: list[Job]) -> RealmFile | None:
+        """Open the realm's file; None when it does not exist and no job makes it."""
+        path = realm.file_path
+        if not path.exists() and not any(type(job) is AllocateIdent for job in jobs):
+            return None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        store = Store.open(path, durable=self._config.durable)
+        try:
+            if store.setting(PATH_SETTING) is None:
+                with store.begin_write() as transaction:
+                    transaction.set_setting(PATH_SETTING, realm.path)
+            return RealmFile(store, version_salt=self._version_salt, make_salt=make_salt, clock=time.time)
+        except BaseException:
+            store.close()
+            raise
+
+    def _finish(self, realm: LiveRealm, batch: list[tuple[Job, ClientConnection]], outcome: _Outcome) -> None:
+        """Deliver what a worker brought back, then wake everyone who listens."""
+        if outcome.file is not None:
+            realm.file = outcome.file
+            self._open[realm.path] = realm
+            self._open.move_to_end(realm.path)
+        file = realm.file
+        grew = file is not None and file.version > realm.version
+        if grew and file is not None:
+            realm.version, realm.salt = file.version, file.version_salt
+            realm.tail.extend(outcome.new_entries)
+        for (job, connection), answer in zip(batch, outcome.answers, strict=True):
+            deliver(job, answer)
+            if type(job) is LoadClientFile and job.session.state is SessionState.SYNCING:
+                self._take_over(realm, job.session)
+            connection.job_done(job)
+        for job, connection in batch:  # those who wait for an answer before those who only listen
+            if grew:
+                job.session.history_grew(realm.version, realm.salt)
+            job.session.produce()
+            connection.pump()
+        realm.is_running = False  # only now: until here new jobs were to queue, not to start a second batch
+        if realm.jobs:
+            self._start(realm)
+        if grew:
+            self._wake(realm)
+        self._close_surplus()
+        self._forget_if_unused(realm)
+
+    def _take_over(self, realm: LiveRealm, session: ServerSession) -> None:
+        """The same file on two connections: the older one is assumed dead (wire.md §4.2)."""
+        old = realm.holders.get(session.ident)
+        realm.holders[session.ident] = session
+        if old is not None and old is not session:
+            connection = realm.sessions.get(old)
+            if connection is not None:
+                connection.drop()
+
+    # -- waking ----------------------------------------------------------------------------------
+
+    def _wake(self, realm: LiveRealm) -> None:
+        """Tell all sessions of a realm that it grew, a slice at a time."""
+        is_waking = realm.to_wake is not None
+        realm.to_wake = list(realm.sessions)
+        if not is_waking:
+            self._wake_slice(realm)
+
+    def _wake_slice(self, realm: LiveRealm) -> None:
+        waiting = realm.to_wake
+        assert waiting is not None
+        sessions = realm.sessions
+        for session in waiting[-WAKE_SLICE:]:
+            connection = sessions.get(session)
+            if connection is not None:
+                session.history_grew(realm.version, realm.salt)
+                connection.pump()
+        del waiting[-WAKE_SLICE:]
+        if waiting:
+            asyncio.get_running_loop().call_soon(self._wake_slice, realm)
+        else:
+            realm.to_wake = None
+
+    # -- files -----------------------------------------------------------------------------------
+
+    def _close_surplus(self) -> None:
+        """Close the files used longest ago, down to the limit."""
+        for path in list(self._open):
+            if len(self._open) <= self._config.open_realms_max or self._is_closing:
+                return
+            realm = self._open[path]
+            if realm.is_running or realm.jobs:
+                continue
+            del self._open[path]
+            file, realm.file = realm.file, None
+            if file is not None:
+                # The next use of the realm opens the file anew; SQLite allows both to overlap.
+                self._workers.submit(file.close)
+            self._forget_if_unused(realm)
+
+    async def close(self) -> None:
+        """Finish what is under way and close all files. Closing twice is harmless."""
+        self._is_closing = True
+        await asyncio.to_thread(self._workers.shutdown, wait=True)
+        await asyncio.sleep(0)  # what the workers finished last is delivered before the files are closed
+        await asyncio.to_thread(self._close_files)
+
+    def _close_files(self) -> None:
+        for realm in self._open.values():
+            if realm.file is not None:
+                realm.file.close()
+                realm.file = None
+        self._open.clear()
