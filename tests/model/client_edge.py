@@ -77,9 +77,7 @@ class ClientEdge:
                     self._integrate(event)
                 case UploadWanted():
                     read = self.file.read_upload(event.after)
-                    self.connection.upload(
-                        event, read.entries, read.progress_client, read.progress_server, read.locked
-                    )
+                    self.connection.upload(event, read.entries, read.progress_client, read.progress_server, read.locked)
                 case MarkReached():
                     self.marks.append(event.request)
                 case SessionFailed() | ConnectionFailed():

@@ -29,9 +29,7 @@ def naive_merge(local: list[NaiveParty], incoming: list[NaiveParty]) -> None:
             _merge_row(row, left, incoming, None)
 
 
-def _merge_row(
-    row: NaiveParty, left: Instruction, incoming: list[NaiveParty], after: Instruction | None
-) -> None:
+def _merge_row(row: NaiveParty, left: Instruction, incoming: list[NaiveParty], after: Instruction | None) -> None:
     """Merge one local instruction with the incoming ones (after one of them, if given)."""
     started = after is None
     for column in incoming:

@@ -119,9 +119,7 @@ class Server:
                 last_client_version = entry.remote_version
             elif entry.changeset.instructions:
                 found.append(
-                    Download(
-                        version, last_client_version, entry.timestamp, entry.origin, clone(entry.changeset)
-                    )
+                    Download(version, last_client_version, entry.timestamp, entry.origin, clone(entry.changeset))
                 )
         return found, last_client_version
 
@@ -165,21 +163,15 @@ class Client:
             entry = self.entries[version - 1]
             if entry.origin == 0 and entry.changeset.instructions:
                 incoming.append(
-                    Incoming(
-                        version, entry.remote_version, entry.timestamp, self.ident, clone(entry.changeset)
-                    )
+                    Incoming(version, entry.remote_version, entry.timestamp, self.ident, clone(entry.changeset))
                 )
             self.uploaded = version
         self.server.integrate(self.ident, incoming)
 
     def download(self) -> None:
         """Integrate everything the server has, in one batch."""
-        found, last_client_version = self.server.download(
-            self.ident, self.server_version, self.last_client_version
-        )
-        incoming = [
-            Incoming(d.version, d.last_client_version, d.timestamp, d.origin, d.changeset) for d in found
-        ]
+        found, last_client_version = self.server.download(self.ident, self.server_version, self.last_client_version)
+        incoming = [Incoming(d.version, d.last_client_version, d.timestamp, d.origin, d.changeset) for d in found]
         self.integrate(incoming)
         self.server_version = len(self.server.entries)
         self.last_client_version = last_client_version

@@ -173,9 +173,7 @@ def _inside(t: Transaction, random: Random, key: int, path: list[Any], field: An
         if len(path) <= DEPTH_MAX + 2:
             _embedded_field(t, random, key, path, value)
     elif field is None or field.type is MIXED:
-        _mixed(t, random, key, path, value) if isinstance(value, list | dict) else _replace(
-            t, random, key, path, value
-        )
+        _mixed(t, random, key, path, value) if isinstance(value, list | dict) else _replace(t, random, key, path, value)
     else:
         t.set("T", key, *path, _scalar(random, field))
 

@@ -183,8 +183,7 @@ class State:
             return
         same = known.kind is i.kind and (
             i.kind is ClassKind.EMBEDDED
-            or (known.key_field, known.key_type, known.key_nullable)
-            == (i.key_field, i.key_type, i.key_nullable)
+            or (known.key_field, known.key_type, known.key_nullable) == (i.key_field, i.key_type, i.key_nullable)
         )
         check(same, i, "the class exists with another definition")
 
@@ -355,9 +354,7 @@ class State:
 
     def embedded(self, i: Instruction, f: Field) -> Embedded:
         """A new embedded object for a slot, which must be for one."""
-        embeds = (
-            f.type is PropertyType.LINK and self.classes[str(f.target)].kind is ClassKind.EMBEDDED
-        )
+        embeds = f.type is PropertyType.LINK and self.classes[str(f.target)].kind is ClassKind.EMBEDDED
         check(embeds, i, "the slot does not embed objects")
         return Embedded(str(f.target), self.fresh(str(f.target)))
 

@@ -1,0 +1,281 @@
+"""What happens when the server cannot continue from the local copy: a client reset.
+
+A fresh copy is downloaded into a file beside the realm; then, in one transaction, the realm becomes
+equal to it, takes over its ident and, in the recovering modes, makes the local changes again that
+were never uploaded. Open realms stay valid and hear of the changes like of any others.
+
+Source: spec wire.md §10.1, features.md §3.9.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hinterland.changeset.encoder import encode
+from hinterland.changeset.instructions import Changeset
+from hinterland.errors import ClientResetRequired, HinterlandError, SessionError
+from hinterland.protocol.client_session import (
+    ClientSession,
+    DownloadReceived,
+    IdentAssigned,
+    MarkReached,
+    SessionEvent,
+    SessionFailed,
+    SessionUnbound,
+)
+from hinterland.realm.configuration import Configuration
+from hinterland.store.applier import apply
+from hinterland.store.client_history import ClientHistory, ClientProgress, LocalEntry
+from hinterland.store.store import Store
+from hinterland.sync.callbacks import call_in_background
+from hinterland.sync.connection import ConnectionState, ServerConnection
+from hinterland.sync.difference import differences, missing_schema
+from hinterland.sync.loop import BackgroundLoop, Worker
+from hinterland.sync.realm_file import RESET_ATTEMPT, RealmFile
+from hinterland.sync.recovery import replay
+from hinterland.sync.settings import SyncSettings
+
+if TYPE_CHECKING:
+    from hinterland.realm.realm import Realm
+
+__all__ = ["ResetPlan", "run_reset"]
+
+log = logging.getLogger("hinterland.sync")
+
+
+@dataclass(frozen=True, slots=True)
+class ResetPlan:
+    """Which file to reset; `may_recover` unless the server forbids to make local changes again."""
+
+    settings: SyncSettings
+    path: Path
+    file: RealmFile
+    may_recover: bool
+
+
+async def run_reset(
+    plan: ResetPlan,
+    connection: ServerConnection,
+    background: BackgroundLoop,
+    worker: Worker,
+    cause: ClientResetRequired,
+) -> None:
+    """Reset the file as the application chose; its session must have ended.
+
+    Raises:
+        ClientResetRequired: The application wants to do it itself, or it cannot be done.
+    """
+    previous = await worker.run(plan.file.reset_attempt)
+    recovers = _choose(plan, previous, cause)
+    log.warning("%s: client reset (%s): %s", plan.path, "recover" if recovers else "discard", cause)
+    fresh = await _download_fresh(plan, connection, background)
+    before = plan.path.with_name(plan.path.name + ".before-reset")
+    reset = plan.settings.client_reset
+    try:
+        if reset.before is not None or reset.after is not None:
+            await worker.run(_copy, plan.file.store, before)
+            await call_in_background(_call_before, plan, before)
+        try:
+            await worker.run(_adopt, plan.file, fresh, recovers)
+        except (HinterlandError, sqlite3.Error) as error:
+            raise ClientResetRequired(
+                cause.number, f"the client reset of {plan.path} failed: {error}", cause.action
+            ) from error
+        if reset.after is not None:
+            await call_in_background(_call_after, plan, before)
+    finally:
+        await worker.run(_remove, fresh)
+        await worker.run(_remove, before)
+
+
+def _choose(plan: ResetPlan, previous: str, cause: ClientResetRequired) -> bool:
+    """Return whether to recover; raise when nothing may be done.
+
+    A second reset before the first one has led to a complete exchange means that it does not help.
+    """
+    mode = plan.settings.client_reset.mode
+    if mode == "manual" or previous == "discard":
+        raise cause
+    can_recover = plan.may_recover and previous != "recover"
+    if mode == "recover" and not can_recover:
+        raise cause
+    return mode in ("recover", "recover_or_discard") and can_recover
+
+
+class _FreshCopy:
+    """The session that downloads the fresh copy; a `Participant`."""
+
+    def __init__(self, file: RealmFile, worker: Worker, background: BackgroundLoop) -> None:
+        self._file = file
+        self._worker = worker
+        self._background = background
+        self._wake: Callable[[], None] = _nothing
+        self.done: asyncio.Future[None] = background.loop.create_future()
+        self.unbound = asyncio.Event()
+
+    async def run(self, connection: ServerConnection, path: str) -> None:
+        """Download everything."""
+        self._wake = connection.wake
+        session = connection.add(self, path, await self._worker.run(self._file.state))
+        session.request_mark()
+        connection.wake()
+        try:
+            await self.done
+        finally:
+            session.deactivate()
+            connection.wake()
+            await self.unbound.wait()
+            connection.remove(session)
+
+    def handle(self, event: SessionEvent) -> None:
+        """See `Participant`. An `UploadWanted` is never answered: a fresh copy uploads nothing."""
+        match event:
+            case IdentAssigned():
+                self._background.spawn(self._store_ident(event))
+            case DownloadReceived():
+                self._background.spawn(self._integrate(event.session, event))
+            case MarkReached():
+                self._finish(None)
+            case SessionFailed():
+                if not event.reaction.retries:
+                    self._finish(event.reaction.error)
+                else:
+                    self._background.loop.call_later(1.0, self._resume, event.session)
+            case SessionUnbound():
+                self.unbound.set()
+
+    def _resume(self, session: ClientSession) -> None:
+        if session.is_active:
+            session.resume()
+            self._wake()
+
+    async def _store_ident(self, event: IdentAssigned) -> None:
+        try:
+            event.session.ident_stored(await self._worker.run(self._file.store_ident, event.ident, event.salt))
+        except HinterlandError as error:
+            self._finish(error)
+        self._wake()
+
+    async def _integrate(self, session: ClientSession, event: DownloadReceived) -> None:
+        try:
+            done = await self._worker.run(self._file.integrate, event.download)
+        except HinterlandError as error:
+            self._finish(error)
+        else:
+            session.integrated(done.progress, done.version)
+        self._wake()
+
+    def _finish(self, error: HinterlandError | None) -> None:
+        if self.done.done():
+            return
+        if error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(error)
+
+    def connection_changed(self, state: ConnectionState) -> None:
+        """See `Participant`; the download goes on when the connection is back."""
+
+    def connection_failed(self, error: HinterlandError, *, is_final: bool) -> None:
+        """See `Participant`."""
+        if is_final:
+            self._finish(error)
+
+
+def _nothing() -> None:
+    """Before there is a connection, nothing needs waking."""
+
+
+async def _download_fresh(plan: ResetPlan, connection: ServerConnection, background: BackgroundLoop) -> Path:
+    path = plan.path.with_name(plan.path.name + ".fresh")
+    worker = Worker(f"hinterland-{path.name}")
+    await worker.run(_remove, path)
+    file = await worker.run(RealmFile, path)
+    try:
+        await _FreshCopy(file, worker, background).run(connection, plan.settings.path)
+    except ClientResetRequired as error:
+        raise SessionError(error.number, f"no fresh copy of {plan.settings.path}: {error.message}") from error
+    finally:
+        await worker.run(file.close)
+        worker.stop()
+    return path
+
+
+def _adopt(file: RealmFile, fresh_path: Path, recovers: bool) -> None:
+    """Make the realm equal to the fresh copy, in one transaction."""
+    fresh = Store.open(fresh_path, read_only=True)
+    live = file.store
+    try:
+        fresh.begin_read()
+        theirs = ClientHistory(fresh.connection)
+        with live.begin_write() as transaction:
+            history = ClientHistory(live.connection)
+            pending = list(history.entries(history.progress.upload_client)) if recovers else []
+            unknown = missing_schema(live, fresh)
+            ClientHistory.forget(transaction)
+            progress = theirs.progress
+            # The server knows nothing of our versions under the new ident (wire.md §10.1 step 7).
+            adopted = ClientProgress(progress.latest_version, progress.latest_salt, progress.download_server)
+            ClientHistory.store_ident(transaction, theirs.ident, lambda changeset, _: changeset)
+            ClientHistory.set_progress(transaction, adopted)
+            for changeset in differences(live, fresh):
+                apply(transaction, changeset)
+            again = replay(transaction, (entry.changeset for entry in pending))
+            local = Changeset([*unknown.instructions, *again.instructions])
+            transaction.flush()
+            ClientHistory.append_local(transaction, live.version + 1, encode(local), _timestamp(pending))
+            transaction.set_setting(RESET_ATTEMPT, "recover" if recovers else "discard")
+            transaction.commit()
+        file.restart()
+    finally:
+        live.end_read()
+        fresh.close()
+
+
+def _timestamp(pending: list[LocalEntry]) -> int:
+    return max((entry.timestamp for entry in pending), default=0)
+
+
+def _copy(store: Store, target: Path) -> None:
+    _remove(target)
+    store.end_read()
+    copy = sqlite3.connect(target)
+    try:
+        store.connection.backup(copy)
+    finally:
+        copy.close()
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def _realm(path: Path, settings: SyncSettings) -> Iterator[Realm]:
+    from hinterland.realm.realm import Realm
+
+    realm = Realm.open(Configuration(path=path, schema=settings.schema, read_only=True))
+    try:
+        yield realm
+    finally:
+        realm.close()
+
+
+def _call_before(plan: ResetPlan, before: Path) -> None:
+    if plan.settings.client_reset.before is not None:
+        with _realm(before, plan.settings) as realm:
+            plan.settings.client_reset.before(realm)
+
+
+def _call_after(plan: ResetPlan, before: Path) -> None:
+    assert plan.settings.client_reset.after is not None
+    with _realm(before, plan.settings) as old, _realm(plan.path, plan.settings) as new:
+        plan.settings.client_reset.after(old, new)

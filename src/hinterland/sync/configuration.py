@@ -1,0 +1,194 @@
+"""From a user and a path to a realm configuration that synchronises.
+
+The realm layer knows nothing of synchronisation; it calls the hooks that are set here.
+
+Source: api.md "Users and synced realms"; features.md §3.4, §3.5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from hinterland.errors import ConfigurationError, TimedOutError
+from hinterland.realm.configuration import Configuration, ProgressCallback
+from hinterland.store.client_history import ClientHistory
+from hinterland.store.transaction import WriteTransaction
+from hinterland.sync.connection import ConnectionTimes
+from hinterland.sync.loop import background_loop
+from hinterland.sync.realm_file import prepare_file
+from hinterland.sync.session import Session, SessionRegistry
+from hinterland.sync.settings import ClientReset, ErrorHandler, StopPolicy, SyncSettings
+from hinterland.sync.user_store import encode_name
+
+if TYPE_CHECKING:
+    from hinterland.realm.realm import Realm
+    from hinterland.sync.users import SyncUser
+
+__all__ = ["realm_path", "synced_configuration", "wire_timestamp"]
+
+EPOCH_MS: Final = 1_420_070_400_000  # 2015-01-01T00:00:00Z in Unix time (wire.md §2.1)
+HAND_OVER_S: Final = 2.0
+STOP_POLICIES: Final = ("after-upload", "immediately", "never")
+_is_path = re.compile(r"(/[\w\-@|:+= ][\w\-.@|:+= ]*)+").fullmatch
+_REFUSED_ENDS: Final = (".realm", ".realm.lock", ".realm.management", ".hldb")
+
+
+def synced_configuration(
+    user: SyncUser,
+    path: str,
+    schema: Sequence[type[Any]],
+    *,
+    error_handler: ErrorHandler | None = None,
+    client_reset: ClientReset | None = None,
+    stop_policy: StopPolicy = "after-upload",
+    times: ConnectionTimes | None = None,
+    **options: Any,
+) -> Configuration:
+    """Return the configuration; see `SyncUser.configuration`."""
+    if stop_policy not in STOP_POLICIES:
+        raise ConfigurationError(f"stop_policy is {stop_policy!r}; choose one of {', '.join(STOP_POLICIES)}")
+    for name in ("in_memory", "migration", "read_only"):
+        if options.get(name):
+            raise ConfigurationError(f"{name} cannot be used with a synchronised realm")
+    settings = SyncSettings(
+        user,
+        realm_path(path, user),
+        schema,
+        error_handler,
+        client_reset or ClientReset.recover_or_discard(),
+        stop_policy,
+        times or ConnectionTimes(),
+    )
+    hooks = _Hooks(settings)
+    file = user.realm_folder / (encode_name(settings.path.strip("/")) + ".hldb")
+    return Configuration(
+        path=options.pop("file", file),
+        schema=schema,
+        changeset_sink=hooks.store_changeset,
+        on_open=hooks.attach,
+        on_close=hooks.detach,
+        opener=hooks,
+        sync=settings,
+        **options,
+    )
+
+
+def realm_path(path: str, user: SyncUser) -> str:
+    """Return a realm's path on the server: absolute, `~` replaced, checked.
+
+    Raises:
+        ConfigurationError: It is no path, or belongs to another server.
+    """
+    if "://" in path:
+        parts = urlsplit(path)
+        if parts.netloc != urlsplit(user.server).netloc:
+            raise ConfigurationError(f"{path!r} is at another server than the user, who is at {user.server}")
+        path = parts.path
+    whole = path if path.startswith("/") else f"/{path}"
+    whole = "/".join(user.identity if part == "~" else part for part in whole.split("/"))
+    if not _is_path(whole) or whole.endswith(_REFUSED_ENDS):
+        raise ConfigurationError(
+            f"{path!r} is not a realm's path: segments of letters, digits and '_-.@|:+= ', none starting with a dot, like '/~/tasks'"
+        )
+    return whole
+
+
+def wire_timestamp() -> int:
+    """Return the time as changesets carry it: milliseconds since 2015."""
+    return max(0, time.time_ns() // 1_000_000 - EPOCH_MS)
+
+
+class _Hooks:
+    """What the realm layer calls for one configuration."""
+
+    def __init__(self, settings: SyncSettings) -> None:
+        self._settings = settings
+        self._attached: dict[int, Session] = {}
+        self._handed_over: list[Session] = []
+        self._lock = threading.Lock()
+
+    def store_changeset(self, transaction: WriteTransaction, version: int, changeset: bytes) -> None:
+        """Keep a local commit's changeset for upload, in that very commit."""
+        ClientHistory.append_local(transaction, version, changeset, wire_timestamp())
+
+    def attach(self, realm: Realm) -> Session:
+        """Start (or join) the session of a realm that was opened."""
+        session = SessionRegistry.acquire(Path(realm.configuration.path), self._settings)
+        self._attached[id(realm)] = session
+        self._end_hand_over(session)
+        return session
+
+    def detach(self, realm: Realm) -> None:
+        """Leave the session of a realm that closes."""
+        session = self._attached.pop(id(realm), None)
+        if session is not None:
+            SessionRegistry.release(session)
+
+    def open(
+        self,
+        configuration: Configuration,
+        *,
+        download: bool,
+        progress: ProgressCallback | None,
+        timeout_s: float | None,
+    ) -> None:
+        """Prepare the file; with `download` wait for the server's state first."""
+        file = _prepare(configuration)
+        if not download:
+            return
+        session = SessionRegistry.acquire(file, self._settings)
+        try:
+            self._watch(session, progress)
+            session.wait_for_download(timeout_s)
+        finally:
+            self._hand_over(session)
+
+    async def open_async(
+        self, configuration: Configuration, *, progress: ProgressCallback | None, timeout_s: float | None
+    ) -> None:
+        """Prepare the file and wait for the server's state."""
+        file = await asyncio.to_thread(_prepare, configuration)
+        session = SessionRegistry.acquire(file, self._settings)
+        try:
+            self._watch(session, progress)
+            async with asyncio.timeout(timeout_s):
+                await session.downloaded()
+        except TimeoutError as error:
+            raise TimedOutError(
+                f"{session.path!r} was not downloaded after {timeout_s} s; the session is {session.state}, "
+                f"the connection {session.connection}"
+            ) from error
+        finally:
+            self._hand_over(session)
+
+    def _watch(self, session: Session, progress: ProgressCallback | None) -> None:
+        if progress is not None:
+            session.add_progress_handler("download", progress, mode="current")
+
+    def _hand_over(self, session: Session) -> None:
+        """Keep the session until the realm that is about to open has taken it over, or could not be opened."""
+        with self._lock:
+            self._handed_over.append(session)
+        background = background_loop()
+        background.call(background.loop.call_later, HAND_OVER_S, self._end_hand_over, session)
+
+    def _end_hand_over(self, session: Session) -> None:
+        with self._lock:
+            if session not in self._handed_over:
+                return
+            self._handed_over.remove(session)
+        SessionRegistry.release(session)
+
+
+def _prepare(configuration: Configuration) -> Path:
+    file = Path(configuration.path)
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    prepare_file(file)
+    return file

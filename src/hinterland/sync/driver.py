@@ -1,0 +1,482 @@
+"""What keeps one realm file in step with its server: between the file, the connection and the app.
+
+A driver lives on the background loop, does disk work on a worker thread of its own and calls the application
+on the callback thread. One exists per file and process; the file's lock decides which
+process talks to the server. The others stand by: their commits are seen by polling, their download waits are
+passed on through the file.
+
+Source: spec wire.md §5.5, §6.2; features.md §3.6, §3.12.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from hinterland.errors import (
+    AuthenticationError,
+    ChangesetError,
+    ClientResetRequired,
+    ClosedError,
+    HinterlandError,
+    PermissionDeniedError,
+    ProtocolError,
+    SessionError,
+    StorageError,
+)
+from hinterland.protocol.client_backoff import ReconnectBackoff
+from hinterland.protocol.client_reaction import FollowUp, Reaction
+from hinterland.protocol.client_session import (
+    ClientSession,
+    DownloadReceived,
+    IdentAssigned,
+    MarkReached,
+    SessionEvent,
+    SessionFailed,
+    SessionUnbound,
+    UploadWanted,
+)
+from hinterland.store.commits import CommitBoard
+from hinterland.sync.client_reset import ResetPlan, run_reset
+from hinterland.sync.connection import ConnectionState, ServerConnection
+from hinterland.sync.file_lock import FileLock
+from hinterland.sync.loop import BackgroundLoop, Worker
+from hinterland.sync.progress import TransferProgress
+from hinterland.sync.realm_file import RealmFile
+from hinterland.sync.settings import SyncSettings
+
+__all__ = ["SessionDriver", "SessionState"]
+
+SessionState: TypeAlias = Literal["active", "inactive", "error"]
+
+log = logging.getLogger("hinterland.sync")
+
+POLL_S: Final = 0.25
+STORAGE_RETRY_S: Final = 5.0
+UNBIND_TIMEOUT_S: Final = 5.0
+
+
+class SessionDriver:
+    """See the module. All methods run on the loop, except where they say otherwise."""
+
+    def __init__(
+        self,
+        background: BackgroundLoop,
+        path: Path,
+        settings: SyncSettings,
+        connection_for: Callable[[SyncSettings], ServerConnection],
+        report: Callable[[HinterlandError], None],
+    ) -> None:
+        self.path = path
+        self.settings = settings
+        self.state: SessionState = "active"
+        self.connection_state: ConnectionState = "disconnected"
+        self.is_offline = False  # known only once connecting has failed
+        self.error: HinterlandError | None = None
+        self.uploads = TransferProgress()
+        self.downloads = TransferProgress()
+        self._background = background
+        self._connection_for = connection_for
+        self._report = report
+        self._worker = Worker(f"hinterland-{path.name}")
+        self._lock = FileLock(path.with_name(path.name + ".sync-lock"))
+        self._backoff = ReconnectBackoff(settings.times.backoff)
+        self._file: RealmFile | None = None
+        self._connection: ServerConnection | None = None
+        self._machine: ClientSession | None = None
+        self._turn = asyncio.Lock()  # attaching and detaching happen one after the other
+        self._unbound = asyncio.Event()
+        self._unbound.set()
+        self._is_open = asyncio.Event()  # also when it could not be opened
+        self._changed = asyncio.Event()
+        self._is_paused = False
+        self._is_stopping = False
+        self._upload_waits: list[tuple[int, asyncio.Future[None]]] = []
+        self._download_waits: list[tuple[int, asyncio.Future[None]]] = []
+        self._passed_on_waits: list[tuple[int, asyncio.Future[None]]] = []
+        self._question = 0
+        board = CommitBoard.for_path(str(path))
+        self._board = board
+        self._unsubscribe = board.subscribe(lambda version: background.call(self._advance, version))
+        self._task: asyncio.Task[None] | None = None
+
+    # Life
+
+    def start(self) -> None:
+        """Begin; from any thread."""
+        self._background.call(self._start)
+
+    def _start(self) -> None:
+        self._task = self._background.spawn(self._run())
+
+    async def _run(self) -> None:
+        """Attach as soon as the file's lock is free, then watch for commits of other processes."""
+        try:
+            self._file = await self._worker.run(RealmFile, self.path)
+            self._is_open.set()
+            while not self._is_stopping:
+                if not self._is_paused and self.state == "active":
+                    await self._try_to_attach(self._file)
+                    await self._watch(self._file)
+                self._changed.clear()
+                try:
+                    async with asyncio.timeout(POLL_S):
+                        await self._changed.wait()
+                except TimeoutError:
+                    pass  # time to look at the file again
+        except HinterlandError as error:
+            self.fail(error)
+
+    async def _try_to_attach(self, file: RealmFile) -> None:
+        """Start the conversation, unless another process has it."""
+        async with self._turn:
+            if self._is_paused or self._is_stopping or self.state != "active":
+                return
+            if self._machine is None and self._lock.try_acquire():
+                await self._attach(file)
+
+    async def _attach(self, file: RealmFile) -> None:
+        state = await self._worker.run(file.state)
+        self._connection = self._connection_for(self.settings)
+        self._machine = self._connection.add(self, self.settings.path, state)
+        self.connection_changed(self._connection.state)
+        self._unbound.clear()
+        for _, future in self._passed_on_waits:
+            if not future.done():
+                self._download_waits.append((self._machine.request_mark(), future))
+        self._passed_on_waits = []
+        _, self._question = await self._worker.run(file.download_questions)
+        if await self._worker.run(file.reset_attempt):
+            self._background.spawn(self._end_reset(file))
+
+    async def _end_reset(self, file: RealmFile) -> None:
+        """After a client reset: note when everything was exchanged, so that the next reset is a new one."""
+        try:
+            await self.uploaded()
+            await self.downloaded()
+            await self._worker.run(file.end_reset)
+        except HinterlandError as error:
+            log.debug("%s: the exchange after the client reset did not end: %s", self.path, error)
+
+    async def detach(self) -> None:
+        """Leave the conversation and give the lock away, so that another process can take over."""
+        async with self._turn:
+            await self._detach()
+
+    async def _detach(self) -> None:
+        machine, connection = self._machine, self._connection
+        if machine is not None and connection is not None:
+            self._machine = None
+            machine.deactivate()
+            connection.wake()
+            try:
+                async with asyncio.timeout(UNBIND_TIMEOUT_S):
+                    await self._unbound.wait()
+            except TimeoutError:
+                connection.drop()  # which ends the session too
+                await self._unbound.wait()
+            connection.remove(machine)
+            self._passed_on_waits += [(_NEVER_ANSWERED, future) for _, future in self._download_waits]
+            self._download_waits = []
+            self.connection_changed("disconnected")
+        self._lock.release()
+
+    async def stop(self) -> None:
+        """End for good; what was not uploaded stays in the file for the next time."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        self._is_open.set()
+        self._unsubscribe()
+        self._changed.set()
+        if self._task is not None:
+            await self._task
+        await self.detach()
+        if self.state == "active":
+            self.state = "inactive"
+        self._fail_waits(ClosedError(f"the session of {self.path} has ended"))
+        if self._file is not None:
+            await self._worker.run(self._file.close)
+        self._worker.stop()
+
+    async def pause(self) -> None:
+        """Stop synchronising until `resume`; changes are kept."""
+        if not self._is_paused:
+            self._is_paused = True
+            if self.state == "active":
+                self.state = "inactive"
+            await self.detach()
+
+    async def resume(self) -> None:
+        """Synchronise again, after `pause` or after an error that stopped the session."""
+        self._is_paused = False
+        self.error = None
+        self.state = "active"
+        if self._machine is not None and self._machine.is_suspended:
+            self._machine.resume()
+        self._changed.set()
+        if self._connection is not None:
+            self._connection.reconnect()
+            self._connection.wake()
+
+    def reconnect(self) -> None:
+        """Try again now instead of waiting for the back-off."""
+        if self._connection is not None:
+            self._connection.reconnect()
+
+    # The file
+
+    def _advance(self, version: int) -> None:
+        """A commit happened in this process."""
+        if self._machine is not None and self._connection is not None:
+            self._machine.advance(version)
+            self._connection.wake()
+        self.look_at_uploads()
+
+    def look_at_uploads(self) -> None:
+        """Tell upload progress to those who watch it."""
+        if self.uploads.is_watched and self._file is not None:
+            self._background.spawn(self._check_uploads())
+
+    def forget_lock(self) -> None:
+        """In a forked child: the lock is the parent's."""
+        self._lock.release()
+
+    async def _watch(self, file: RealmFile) -> None:
+        """Look for commits of other processes, for their questions and their answers."""
+        version = await self._worker.run(file.poll)
+        if version is None:
+            return
+        if self._machine is not None and self._connection is not None:
+            self._machine.advance(version)
+            self._connection.wake()
+            asked, answered = await self._worker.run(file.download_questions)
+            if asked > max(answered, self._question):
+                self._question = asked
+                self._background.spawn(self._answer(file, asked))
+        else:
+            _, answered = await self._worker.run(file.download_questions)
+            self._passed_on_waits = _resolve(self._passed_on_waits, answered)
+        await self._check_uploads()
+
+    async def _answer(self, file: RealmFile, asked: int) -> None:
+        await self.downloaded()
+        await self._worker.run(file.answer_download, asked)
+
+    # Waiting
+
+    async def uploaded(self) -> None:
+        """Return once the server has acknowledged everything that is committed now."""
+        file = await self._opened()
+        pending = await self._worker.run(file.pending_upload)
+        if pending.first is not None:
+            wait = self._new_wait(self._upload_waits, pending.version)
+            self._background.spawn(self._check_uploads())  # the acknowledgement may have come since we looked
+            await wait
+
+    async def downloaded(self) -> None:
+        """Return once everything that the server has now is stored here."""
+        file = await self._opened()
+        if self._machine is not None and self._connection is not None:
+            number = self._machine.request_mark()
+            self._connection.wake()
+            await self._new_wait(self._download_waits, number)
+        elif self._lock.is_held or self._is_paused or self._lock.try_acquire():
+            self._changed.set()
+            await self._new_wait(self._passed_on_waits, _NEVER_ANSWERED)
+        else:
+            number = await self._worker.run(file.ask_for_download)
+            wait = self._new_wait(self._passed_on_waits, number)
+            _, answered = await self._worker.run(file.download_questions)
+            self._passed_on_waits = _resolve(self._passed_on_waits, answered)
+            await wait
+
+    def _new_wait(self, waits: list[tuple[int, asyncio.Future[None]]], number: int) -> asyncio.Future[None]:
+        self._check_alive()  # it may have failed since the wait began
+        future: asyncio.Future[None] = self._background.loop.create_future()
+        waits.append((number, future))
+        return future
+
+    async def _opened(self) -> RealmFile:
+        self._check_alive()
+        await self._is_open.wait()
+        self._check_alive()
+        assert self._file is not None
+        return self._file
+
+    def _check_alive(self) -> None:
+        if self.error is not None and self.state == "error":
+            raise self.error
+        if self._is_stopping:
+            raise ClosedError(f"the session of {self.path} has ended")
+
+    def _fail_waits(self, error: HinterlandError) -> None:
+        for _, future in (*self._upload_waits, *self._download_waits, *self._passed_on_waits):
+            if not future.done():
+                future.set_exception(error)
+        self._upload_waits, self._download_waits, self._passed_on_waits = [], [], []
+
+    async def _check_uploads(self) -> None:
+        """See what the newest acknowledgement means for waits and progress handlers."""
+        if self._file is None or not (self._upload_waits or self.uploads.is_watched):
+            return
+        pending = await self._worker.run(self._file.pending_upload)
+        acknowledged = pending.version if pending.first is None else pending.first - 1
+        self._upload_waits = _resolve(self._upload_waits, acknowledged)
+        self.uploads.set_remaining(pending.size)
+
+    # The connection
+
+    def connection_changed(self, state: ConnectionState) -> None:
+        """See `Participant`."""
+        self.connection_state = state
+        if state == "connected":
+            self.is_offline = False
+
+    def connection_failed(self, error: HinterlandError, *, is_final: bool) -> None:
+        """See `Participant`."""
+        self.is_offline = True
+        if is_final:
+            self.fail(error)
+        elif isinstance(error, (ProtocolError, AuthenticationError, PermissionDeniedError, SessionError)):
+            self._report(error)
+        else:
+            log.debug("%s: %s", self.path, error)  # being offline is no error
+
+    def handle(self, event: SessionEvent) -> None:
+        """See `Participant`."""
+        match event:
+            case IdentAssigned():
+                self._background.spawn(self._store_ident(event))
+            case DownloadReceived():
+                self._background.spawn(self._integrate(event))
+            case UploadWanted():
+                self._background.spawn(self._upload(event))
+            case MarkReached():
+                self._download_waits = _resolve(self._download_waits, event.request)
+            case SessionFailed():
+                self._react(event.reaction)
+            case SessionUnbound():
+                self._unbound.set()
+
+    async def _store_ident(self, event: IdentAssigned) -> None:
+        assert self._file is not None
+        try:
+            version = await self._worker.run(self._file.store_ident, event.ident, event.salt)
+        except StorageError as error:
+            self.fail(error)
+            return
+        event.session.ident_stored(version)
+        self._wake()
+
+    async def _integrate(self, event: DownloadReceived) -> None:
+        assert self._file is not None
+        machine, download = event.session, event.download
+        try:
+            done = await self._worker.run(self._file.integrate, download)
+        except ChangesetError as error:
+            machine.integration_failed(str(error))
+            self._report(error)
+        except ProtocolError as error:
+            machine.integration_failed(str(error), error.number)
+            self._report(error)
+        except StorageError as error:
+            self._report(error)
+            await self._start_over(machine)
+        else:
+            machine.integrated(done.progress, done.version)
+            self._backoff.reset()
+            self.downloads.add(done.size, download.downloadable)
+            await self._check_uploads()
+        self._wake()
+
+    async def _start_over(self, machine: ClientSession) -> None:
+        """Get the DOWNLOAD that could not be stored again, after a while: the disk was full, or the file busy."""
+        machine.abandon()
+        await self.detach()
+        await asyncio.sleep(STORAGE_RETRY_S)
+        self._changed.set()
+
+    async def _upload(self, event: UploadWanted) -> None:
+        assert self._file is not None
+        try:
+            read = await self._worker.run(self._file.read_upload, event.after)
+        except StorageError as error:
+            self.fail(error)
+            return
+        if self._connection is not None:
+            self._connection.upload(event, read)
+
+    def _wake(self) -> None:
+        if self._connection is not None:
+            self._connection.wake()
+
+    # Errors
+
+    def fail(self, error: HinterlandError) -> None:
+        """Stop synchronising until `resume`, and say why."""
+        self.state = "error"
+        self.error = error
+        self._is_open.set()
+        self._fail_waits(error)
+        self._report(error)
+
+    def _react(self, reaction: Reaction) -> None:
+        if reaction.follow_up in (FollowUp.CLIENT_RESET, FollowUp.CLIENT_DISCARD):
+            self._background.spawn(self._reset(reaction))
+            return
+        if reaction.follow_up is FollowUp.LOG_OUT_USER:
+            self.settings.user.forget()
+        if not reaction.keeps_session and not reaction.retries:
+            self.fail(reaction.error)
+            return
+        if reaction.reports:
+            self._report(reaction.error)
+        else:
+            log.info("%s: %s", self.path, reaction.error)
+        if reaction.follow_up is FollowUp.REFRESH_USER:
+            self.settings.user.expire_access_token()
+        if not reaction.keeps_session:
+            jitter = random.random()  # noqa: S311 - jitter
+            delay_ms = self._backoff.next_delay_ms(str(reaction.error.number), jitter, reaction.backoff)
+            self._background.loop.call_later(delay_ms / 1000, self._resume_machine, self._machine)
+
+    def _resume_machine(self, machine: ClientSession | None) -> None:
+        if machine is not None and machine is self._machine and machine.is_active:
+            machine.resume()
+            self._wake()
+
+    async def _reset(self, reaction: Reaction) -> None:
+        """Replace the file's content by a fresh copy, as the app's client-reset mode says."""
+        assert isinstance(reaction.error, ClientResetRequired)
+        connection, file = self._connection, self._file
+        if connection is None or file is None:
+            return
+        plan = ResetPlan(self.settings, self.path, file, may_recover=reaction.follow_up is FollowUp.CLIENT_RESET)
+        await self.detach()
+        try:
+            await run_reset(plan, connection, self._background, self._worker, reaction.error)
+        except HinterlandError as error:
+            self.fail(error)
+            return
+        self._changed.set()
+
+
+_NEVER_ANSWERED: Final = 2**63  # a question that only this process's own session can answer
+
+
+def _resolve(waits: list[tuple[int, asyncio.Future[None]]], reached: int) -> list[tuple[int, asyncio.Future[None]]]:
+    """Finish the waits for numbers up to `reached`; return the others that are still waited for."""
+    rest = []
+    for number, future in waits:
+        if future.done():
+            continue
+        if number <= reached:
+            future.set_result(None)
+        else:
+            rest.append((number, future))
+    return rest

@@ -1,0 +1,123 @@
+"""Client reset end to end: the server has forgotten the realm's history (spec wire.md §10.1, features.md §3.9)."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import pytest
+from tests.integration.sync_world import TIMEOUT_S, Task, World, eventually, exchange, state, world, write
+
+from hinterland.errors import ClientResetRequired, HinterlandError
+from hinterland.realm.realm import Realm
+from hinterland.sync import ClientReset
+
+__all__ = ["world"]
+
+
+def diverge(world: World, realm: Realm, **options: Any) -> None:
+    """Restore the server from an older backup while the client is away with changes of its own.
+
+    The backup knows "old"; then "lost" was uploaded, and "mine" was made offline.
+    """
+    write(realm, "old", title="original")
+    exchange(realm)
+    world.server.stop()
+    eventually(lambda: realm.session.connection != "connected", "the loss of the connection")
+    backup = world.folder / "backup"
+    shutil.copytree(world.folder / "server", backup)
+    world.start()
+    write(realm, "lost")
+    exchange(realm)
+    realm.session.pause()
+    write(realm, "mine")
+    write(realm, "old", title="changed offline")
+    world.server.stop()
+    shutil.rmtree(world.folder / "server")
+    shutil.copytree(backup, world.folder / "server")
+    world.start()
+
+
+@pytest.mark.parametrize("mode", ["recover", "recover_or_discard"])
+def test_recovering_keeps_what_was_not_uploaded(world: World, mode: str) -> None:
+    """The server's state comes first, then the local changes are made again and uploaded."""
+    user = world.user("ada")
+    errors: list[HinterlandError] = []
+    reset = getattr(ClientReset, mode)()
+    realm = world.open(user, client_reset=reset, error_handler=lambda _, error: errors.append(error))
+    diverge(world, realm)
+
+    realm.session.resume()
+    exchange(realm)
+
+    assert errors == []
+    assert sorted((task.name, task.title) for task in realm.objects(Task)) == [
+        ("mine", ""),
+        ("old", "changed offline"),
+    ]
+    other = world.open(world.user("bob"), download=True)
+    assert state(realm) == state(other)
+
+
+def test_discarding_takes_the_servers_state(world: World) -> None:
+    """Open realms stay valid and see it; callbacks get both states."""
+    seen: list[list[str]] = []
+
+    def names(realm: Realm) -> list[str]:
+        return sorted(task.name for task in realm.objects(Task))
+
+    reset = ClientReset.discard_local(
+        before=lambda realm: seen.append(names(realm)),
+        after=lambda old, new: seen.extend([names(old), names(new)]),
+    )
+    realm = world.open(world.user("ada"), client_reset=reset)
+    old = None
+    diverge(world, realm)
+    old = realm.object(Task, "old")
+    assert old is not None
+
+    realm.session.resume()
+    exchange(realm)
+
+    assert names(realm) == ["old"]
+    assert old.is_valid
+    assert old.title == "original"
+    eventually(lambda: len(seen) == 3, "the callbacks")
+    assert seen == [["lost", "mine", "old"], ["lost", "mine", "old"], ["old"]]
+    write(realm, "afterwards")
+    exchange(realm)
+    other = world.open(world.user("bob"), download=True)
+    assert state(realm) == state(other)
+
+
+def test_manual_mode_leaves_everything_to_the_application(world: World) -> None:
+    """The handler gets the error, the session stops, nothing is touched."""
+    errors: list[HinterlandError] = []
+    realm = world.open(
+        world.user("ada"), client_reset=ClientReset.manual(), error_handler=lambda _, error: errors.append(error)
+    )
+    diverge(world, realm)
+    before = state(realm)
+
+    realm.session.resume()
+
+    eventually(lambda: errors, "the report")
+    assert isinstance(errors[0], ClientResetRequired)
+    assert realm.session.state == "error"
+    assert state(realm) == before
+    with pytest.raises(ClientResetRequired):
+        realm.session.wait_for_upload(TIMEOUT_S)
+
+
+def test_nothing_is_left_beside_the_file(world: World) -> None:
+    """The fresh copy and the copy for the callbacks are removed."""
+    reset = ClientReset.discard_local(before=lambda _: None)
+    realm = world.open(world.user("ada"), client_reset=reset)
+    diverge(world, realm)
+    realm.session.resume()
+    exchange(realm)
+
+    folder = next((world.folder / "home").rglob("*.hldb")).parent
+    left = sorted(path.name for path in folder.iterdir() if "reset" in path.name or "fresh" in path.name)
+
+    assert left == []
