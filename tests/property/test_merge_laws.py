@@ -39,9 +39,7 @@ NESTED = ("m", "lm", "d")
 Side = list[tuple[Changeset, int, int]]
 
 random_seeds = given(st.integers(0, 2**32))
-random_runs = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
+random_runs = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def started(random: Random, count: int, columns: tuple[str, ...]) -> tuple[Server, list[Client]]:
@@ -74,10 +72,7 @@ def concurrent_sides(random: Random, columns: tuple[str, ...]) -> tuple[State, S
     base = State()
     for entry in a.server.entries:
         base.apply(clone(entry.changeset))
-    sides = [
-        [(entry.changeset, entry.timestamp, one.ident) for entry in one.entries[count:]]
-        for count, one in before
-    ]
+    sides = [[(entry.changeset, entry.timestamp, one.ident) for entry in one.entries[count:]] for count, one in before]
     return base, sides[0], sides[1]
 
 
@@ -207,7 +202,6 @@ def test_the_index_finds_all_that_overlaps(seed: int) -> None:
             for version, entry in enumerate(b.entries, 1)
             if entry.origin == 0
         ]
-
 
         transform(history, incoming)
         reciprocals = [history.reciprocals[version] for version in sorted(history.reciprocals)]

@@ -103,7 +103,11 @@ class _Decoder(OperandReader):
                 if at == end:
                     break
             start = at
-            code, at = read_uint64(data, at)
+            code = data[at]
+            if code < 64:
+                at += 1
+            else:
+                code, at = read_uint64(data, at)
             if code == _DEFINE:
                 at = self.define(at)
                 continue

@@ -9,7 +9,7 @@ Source: spec merge.md §1.8 point 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from hinterland.changeset.encoder import InstructionWriter
@@ -19,15 +19,17 @@ from hinterland.changeset.rows import (
     is_general,
     key_function,
     row_function,
+    rows_function,
     update_function,
 )
 from hinterland.changeset.varint import encode_int
 from hinterland.errors import UsageError
 from hinterland.values import ClassKind, CollectionType, PropertyType
 
-__all__ = ["KeyEncoder", "RecordedClass", "RecordedProperty", "Recorder", "RowEncoder", "UpdateEncoder"]
+__all__ = ["KeyEncoder", "RecordedClass", "RecordedProperty", "Recorder", "RowEncoder", "RowsEncoder", "UpdateEncoder"]
 
 RowEncoder: TypeAlias = Callable[[Any, Sequence[Any]], None]
+RowsEncoder: TypeAlias = Callable[[Iterable[Sequence[Any]]], None]
 KeyEncoder: TypeAlias = Callable[[Any], bytes]
 UpdateEncoder: TypeAlias = Callable[[bytes, Any], None]
 
@@ -112,6 +114,21 @@ class Recorder(InstructionWriter):
         self.forget_strings()
         self.epoch = object()
 
+    def mark(self) -> tuple[int, int, int, int]:
+        """Return the present end of what was recorded, for `return_to`."""
+        return len(self.out), len(self.indices), self.strings_defined, self.interned_bytes
+
+    def return_to(self, mark: tuple[int, int, int, int]) -> None:
+        """Forget what was recorded after `mark`."""
+        size, known, strings, interned_bytes = mark
+        del self.out[size:]
+        kept = dict(list(self.indices.items())[:known])
+        self.forget_strings()
+        self.indices.update(kept)
+        self.strings_defined = strings
+        self.interned_bytes = interned_bytes
+        self.epoch = object()
+
     def add_column(
         self,
         class_name: str,
@@ -145,12 +162,39 @@ class Recorder(InstructionWriter):
             `encode(key, values)` with the key and values in SQL form, values in order of `fields`
             (see `hinterland.changeset.rows`). A refused value leaves the changeset as it was.
         """
+        shapes, bind = self._row_binding(class_schema, fields)
+        return row_function(_key_shape(class_schema), shapes)(self, bind)
+
+    def rows_encoder(
+        self,
+        class_schema: RecordedClass,
+        fields: Sequence[tuple[RecordedProperty, bool]],
+        places: Sequence[int],
+        width: int,
+    ) -> RowsEncoder:
+        """Make a function that records many objects at once.
+
+        Args:
+            class_schema: As in `row_encoder`.
+            fields: As in `row_encoder`.
+            places: Where in a row the fields are.
+            width: How many values a row has; the key is the first.
+
+        Returns:
+            `encode(rows)`. A refused value raises UnicodeEncodeError or struct.error and leaves the
+            rows before it recorded: take a `mark` before, and `return_to` it.
+        """
+        shapes, bind = self._row_binding(class_schema, fields)
+        return rows_function(_key_shape(class_schema), shapes, tuple(places), width)(self, bind)
+
+    def _row_binding(
+        self, class_schema: RecordedClass, fields: Sequence[tuple[RecordedProperty, bool]]
+    ) -> tuple[tuple[FieldShape, ...], Callable[[], list[bytes]]]:
+        """Return the shapes of the fields, and what makes the constants of the current changeset."""
         key = class_schema.key_property
         for one, _ in fields:
             if one.collection is not CollectionType.SINGLE or (key is not None and one.name == key.name):
                 raise UsageError(f"{class_schema.name}.{one.name} cannot be part of an object's row")
-        shapes = tuple(FieldShape(one.type, one.nullable, default) for one, default in fields)
-        factory = row_function(_key_shape(class_schema), shapes)
         class_name = class_schema.name
         properties = [one for one, _ in fields]
 
@@ -166,7 +210,7 @@ class Recorder(InstructionWriter):
                 constants.extend(self._field_constants(one))
             return constants
 
-        return factory(self, bind)
+        return tuple(FieldShape(one.type, one.nullable, default) for one, default in fields), bind
 
     def update_encoder(self, class_name: str, one: RecordedProperty) -> UpdateEncoder:
         """Make a function that records an Update of a single-valued property.

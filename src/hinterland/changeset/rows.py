@@ -26,7 +26,7 @@ from hinterland.changeset.varint import SMALL, encode_int, encode_length, encode
 from hinterland.errors import UsageError, ValueTypeError
 from hinterland.values import PropertyType
 
-__all__ = ["FieldShape", "KeyShape", "key_function", "row_function", "update_function"]
+__all__ = ["FieldShape", "KeyShape", "key_function", "row_function", "rows_function", "update_function"]
 
 
 class KeyShape(NamedTuple):
@@ -143,6 +143,23 @@ def make(recorder, bind):
     return encode_row
 """
 
+_ROWS_SOURCE: Final = """
+def make(recorder, bind):
+    epoch = {unbound} = None
+    indices, intern, encode_key, payload = recorder.bindings()
+    extend = recorder.out.extend
+    def encode_rows(images):
+        nonlocal epoch, {constants}
+        if epoch is not recorder.epoch:
+            {constants} = bind()
+            epoch = recorder.epoch
+        for {names} in images:
+            k = {key}
+            {heads}
+            extend(join(({parts})))
+    return encode_rows
+"""
+
 _UPDATE_SOURCE: Final = """
 def make(recorder, bind):
     epoch = first = f0 = z0 = None
@@ -186,6 +203,46 @@ def row_function(key: KeyShape, fields: tuple[FieldShape, ...]) -> Factory:
     not (`plain`) or is (`default`) a default, then per field its reference with type code and the
     same with the null code.
     """
+    constants, heads, parts = _row_source(fields)
+    values = ", ".join(f"v{index}" for index in range(len(fields)))
+    return _compile(
+        _ROW_SOURCE.format(
+            constants=", ".join(constants),
+            unbound=" = ".join(constants),
+            unpack=f"{values}, = values" if fields else "",
+            key=_key_source(key),
+            heads=heads,
+            parts=parts,
+        )
+    )
+
+
+@lru_cache(maxsize=1024)
+def rows_function(key: KeyShape, fields: tuple[FieldShape, ...], places: tuple[int, ...], width: int) -> Factory:
+    """Return a factory of functions that encode many objects, given as whole rows.
+
+    The rows have `width` values, the key first; `places` says where in them the fields are. The
+    function stops at the first value it refuses, as UnicodeEncodeError or struct.error; what it
+    recorded until then is the caller's to undo.
+    """
+    constants, heads, parts = _row_source(fields)
+    names = ["key", *(f"_{place}" for place in range(1, width))]
+    for index, place in enumerate(places):
+        names[place] = f"v{index}"
+    source = _ROWS_SOURCE.format(
+        constants=", ".join(constants),
+        unbound=" = ".join(constants),
+        names=", ".join(names) + ",",
+        key=_key_source(key),
+        heads=heads,
+        parts=parts,
+    )
+    # The plain call is much quicker, and escaped bytes are rare enough to be refused here.
+    return _compile(source.replace(".encode('utf-8', 'surrogateescape')", ".encode()"))
+
+
+def _row_source(fields: tuple[FieldShape, ...]) -> tuple[list[str], str, str]:
+    """Return the names of the constants, the statement that joins some with the key, and the parts."""
     heads = []
     if any(not field.is_default for field in fields[:-1]):
         heads.append("p = plain + k")
@@ -200,20 +257,10 @@ def row_function(key: KeyShape, fields: tuple[FieldShape, ...]) -> Factory:
         parts.extend(_field_source(index, field))
     if fields:
         parts.append("one" if fields[-1].is_default else "null")
-    values = ", ".join(f"v{index}" for index in range(len(fields)))
     constants = ["create", "first", "plain", "default"]
     for index in range(len(fields)):
         constants.extend((f"f{index}", f"z{index}"))
-    return _compile(
-        _ROW_SOURCE.format(
-            constants=", ".join(constants),
-            unbound=" = ".join(constants),
-            unpack=f"{values}, = values" if fields else "",
-            key=_key_source(key),
-            heads="; ".join(heads),
-            parts=", ".join(f"({part})" for part in parts),
-        )
-    )
+    return constants, "; ".join(heads), ", ".join(f"({part})" for part in parts)
 
 
 @lru_cache(maxsize=1024)

@@ -38,6 +38,14 @@ SMALL: Final[tuple[bytes, ...]] = (
 """The encodings of 0 to `SMALL_MAX`: lengths, indices and most counters come from here."""
 
 
+_CONTINUED_MASK: Final = 0x3FFF
+_CONTINUED: Final[tuple[bytes, ...]] = tuple(
+    bytes((0x80 | value & 0x7F, 0x80 | value >> 7)) for value in range(_CONTINUED_MASK + 1)
+)
+"""The two bytes of each group of 14 bits that is not the last: most keys need one such pair."""
+_MEDIUM_MAX: Final = ((SMALL_MAX + 1) << 14) - 1
+
+
 def malformed(offset: int, reason: str) -> BadChangesetError:
     """Return the error for a malformed changeset (merge.md §1.9)."""
     return BadChangesetError(f"malformed changeset at byte {offset}: {reason}")
@@ -73,6 +81,8 @@ def encode_int(value: int) -> bytes:
     """Encode a signed 64-bit integer in its shortest form."""
     if 0 <= value <= SMALL_MAX:
         return SMALL[value]
+    if 0 <= value <= _MEDIUM_MAX:
+        return _CONTINUED[value & _CONTINUED_MASK] + SMALL[value >> 14]
     if not INT_MIN <= value <= INT_MAX:
         raise ValueTypeError(f"{value} is outside the 64-bit range of an int property")
     return _groups(value, 0) if value >= 0 else _groups(~value, 0x40)

@@ -40,8 +40,15 @@ def at(name: str = "T", *, key: str = "id", type: PropertyType = INT, kind: int 
     return AddTable(name, ClassKind(kind), key, type, null)
 
 
-def ac(field: str = "f", *, type: PropertyType = INT, target: str | None = None, null: bool = False,
-       collection: int = 0, name: str = "T") -> AddColumn:
+def ac(
+    field: str = "f",
+    *,
+    type: PropertyType = INT,
+    target: str | None = None,
+    null: bool = False,
+    collection: int = 0,
+    name: str = "T",
+) -> AddColumn:
     return AddColumn(name, field, type, null, CollectionType(collection), target)
 
 

@@ -46,9 +46,7 @@ def add_world(t: Transaction) -> None:
     t.create("T", 1)
 
 
-def play(
-    initial: Write, steps: Sequence[Step], order: Sequence[str] = "ABC", *, with_world: bool = True
-) -> State:
+def play(initial: Write, steps: Sequence[Step], order: Sequence[str] = "ABC", *, with_world: bool = True) -> State:
     """Share the initial state, let the clients write concurrently, and settle in the given order."""
     names = "ABC"[: max(2, len({name for name, _, _ in steps}))]
     server, clients = star(len(names))
