@@ -1,0 +1,1 @@
+"""The live layer: realms, objects, collections and results on one thread."""

@@ -10,7 +10,8 @@ import builtins
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field as dataclass_field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -22,6 +23,7 @@ from hinterland.schema.types import ClassSchema, Property
 from hinterland.values import ClassKind, CollectionType, ObjectId, PropertyType, Timestamp, float32
 
 __all__ = [
+    "GENERATED",
     "MISSING",
     "Backlinks",
     "Declaration",
@@ -146,11 +148,18 @@ class DeclaredProperty:
     value_class: type | None
     default: Any = MISSING
     default_factory: Callable[[], Any] | None = None
+    is_key: bool = False
 
-    @property
-    def has_default(self) -> bool:
-        """Whether the class body says what new objects hold."""
-        return self.default is not MISSING or self.default_factory is not None
+
+def GENERATED() -> Any:  # noqa: N802 - a constant that has to be callable
+    """Stand for "make a new identifier", which whoever creates objects does."""
+    raise AssertionError("identifiers are made by whoever creates objects")
+
+
+IMPLICIT_KEY: Final = DeclaredProperty(
+    "_id", Property("_id", PropertyType.OBJECT_ID), ObjectId, default_factory=GENERATED, is_key=True
+)
+"""The primary key of classes that declare none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +195,14 @@ class _Forward:
 class _Names(dict[str, Any]):
     """What annotations may name: locals of the defining function, globals, builtins, later classes."""
 
-    def __init__(self, local: Mapping[str, Any], module: Mapping[str, Any]) -> None:
+    def __init__(self, own: str, local: Mapping[str, Any], module: Mapping[str, Any]) -> None:
         super().__init__()
+        self._own = own
         self._scopes = (local, module, vars(builtins))
 
     def __missing__(self, name: str) -> Any:
+        if name == self._own:  # an older class of that name is not meant
+            return _Forward(name)
         for scope in self._scopes:
             if name in scope:
                 return scope[name]
@@ -240,12 +252,12 @@ def declare(
     """
     if len(name.encode()) > CLASS_NAME_BYTES_MAX:
         raise SchemaError(f"class {name}: its name is longer than {CLASS_NAME_BYTES_MAX} bytes")
-    names = _Names(local, module)
+    names = _Names(name, local, module)
     properties: dict[str, DeclaredProperty] = {}
     links: dict[str, Backlinks] = {}
     ignored: dict[str, FieldOptions] = {}
     for base in inherited:
-        properties.update((one.attribute, one) for one in base.properties if one.default_factory is not GENERATED)
+        properties.update((one.attribute, one) for one in base.properties if one is not IMPLICIT_KEY)
         links.update(base.backlinks)
         ignored.update(base.ignored)
     for attribute, annotation in body.get("__annotations__", {}).items():
@@ -263,7 +275,7 @@ def declare(
             links[attribute] = value
         elif isinstance(value, FieldOptions) and attribute not in properties and attribute not in ignored:
             raise SchemaError(f"{name}.{attribute}: field() needs an annotation, as in `{attribute}: int = field()`")
-    return _assemble(name, kind, properties, links, ignored, body)
+    return _assemble(name, kind, properties, links, ignored)
 
 
 def _assemble(
@@ -272,26 +284,120 @@ def _assemble(
     properties: dict[str, DeclaredProperty],
     links: dict[str, Backlinks],
     ignored: dict[str, FieldOptions],
-    body: Mapping[str, Any],
 ) -> Declaration:
-    keys = [one for one in properties.values() if _is_key(one, body)]
-    keys = keys or [one for one in properties.values() if one.attribute in _KEYS.get(id(one), ())]
+    """Check what concerns several properties and put the key first."""
+    keys = [one for one in properties.values() if one.is_key]
     if len(keys) > 1:
         raise SchemaError(f"{name}.{keys[1].attribute}: {keys[0].attribute} is the primary key already")
     if kind is ClassKind.EMBEDDED and keys:
         raise SchemaError(f"{name}.{keys[0].attribute}: embedded objects have no primary key")
     if kind is not ClassKind.EMBEDDED and not keys:
         if "_id" in properties:
-            raise SchemaError(f"{name}._id: declare it with field(primary_key=True), or leave it out to have it generated")
-        keys = [DeclaredProperty("_id", Property("_id", PropertyType.OBJECT_ID), ObjectId, default_factory=GENERATED)]
-    key = keys[0] if keys else None
-    ordered = ([key] if key is not None else []) + [one for one in properties.values() if one is not key]
+            raise SchemaError(
+                f"{name}._id: declare it with field(primary_key=True), or leave it out to have it generated"
+            )
+        keys = [IMPLICIT_KEY]
+    ordered = keys + [one for one in properties.values() if not one.is_key]
     stored: dict[str, Property] = {}
     for one in ordered:
         if one.property.name in stored:
             raise SchemaError(f"{name}.{one.attribute}: another property is stored as {one.property.name!r}")
         stored[one.property.name] = one.property
-    if not stored:
-        raise SchemaError(f"class {name} has no stored properties")
-    schema = ClassSchema(name, kind, None if key is None else key.property.name, stored)
-    return Declaration(name, kind, schema, tuple(ordered), links, ignored)
+    key = keys[0].property.name if keys else None
+    return Declaration(name, kind, ClassSchema(name, kind, key, stored), tuple(ordered), links, ignored)
+
+
+def _options(default: Any) -> FieldOptions:
+    """Return what the right-hand side of an attribute says."""
+    return default if isinstance(default, FieldOptions) else FieldOptions(default=default)
+
+
+def _resolve(annotation: Any, names: _Names, where: str) -> Any:
+    """Evaluate what is written as a string."""
+    if isinstance(annotation, ForwardRef):
+        annotation = annotation.__forward_arg__
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, {"__builtins__": {}}, names)  # noqa: S307 - the text of the program itself
+    except SchemaError as error:
+        raise SchemaError(f"{where}: {error}") from None
+    except Exception as error:
+        raise SchemaError(f"{where}: the annotation {annotation!r} cannot be read: {error}") from error
+
+
+def _property(where: str, attribute: str, annotation: Any, options: FieldOptions, names: _Names) -> DeclaredProperty:
+    """Make a property of an annotation."""
+    collection = getattr(typing.get_origin(annotation), "__hinterland_collection__", CollectionType.SINGLE)
+    element = annotation
+    if collection is not CollectionType.SINGLE:
+        element = _resolve(typing.get_args(annotation)[0], names, where)
+    elif hasattr(annotation, "__hinterland_collection__"):
+        raise SchemaError(f"{where}: say what the collection holds, as in {annotation.__name__}[int]")
+    element, is_optional = _without_none(element, names, where)
+    kind, value_class, target = _element(element, where)
+    if kind is PropertyType.LINK and collection is CollectionType.SINGLE and not is_optional:
+        raise SchemaError(f"{where}: a link can always be missing; write {target} | None")
+    if kind is PropertyType.LINK and is_optional and collection in (CollectionType.LIST, CollectionType.SET):
+        raise SchemaError(f"{where}: a list or set of links holds no None; write {collection.name.title()}[{target}]")
+    nullable = is_optional or kind is PropertyType.MIXED
+    nullable = nullable or (kind is PropertyType.LINK and collection is CollectionType.DICTIONARY)
+    name = attribute if options.name is None else options.name
+    one = Property(name, kind, collection, nullable, target, options.index, options.full_text)
+    _check_options(where, one, options)
+    default, factory = options.default, options.default_factory
+    if options.primary_key and default is MISSING and factory is None:
+        factory = GENERATED if kind in (PropertyType.OBJECT_ID, PropertyType.UUID) else None
+    return DeclaredProperty(attribute, one, value_class, default, factory, options.primary_key)
+
+
+def _check_options(where: str, one: Property, options: FieldOptions) -> None:
+    if not 0 < len(one.name.encode()) <= PROPERTY_NAME_BYTES_MAX:
+        raise SchemaError(f"{where}: the name {one.name!r} must have 1 to {PROPERTY_NAME_BYTES_MAX} bytes")
+    is_single = one.collection is CollectionType.SINGLE
+    if options.primary_key and not (is_single and one.type in KEY_TYPES):
+        raise SchemaError(f"{where}: a primary key is an int, str, ObjectId or UUID")
+    if options.index and not (is_single and one.type in _INDEXABLE):
+        raise SchemaError(
+            f"{where}: a {one.type.name.lower()} {one.collection.name.lower()} property cannot be indexed"
+        )
+    if options.full_text and not (is_single and one.type is PropertyType.STRING):
+        raise SchemaError(f"{where}: only a str property can have a full-text index")
+
+
+def _without_none(element: Any, names: _Names, where: str) -> tuple[Any, bool]:
+    """Split `X | None` into X and whether None was there."""
+    if isinstance(element, _Forward):
+        return element, element.is_optional
+    if typing.get_origin(element) not in (typing.Union, types.UnionType):
+        return element, False
+    parts = [one for one in typing.get_args(element) if one is not types.NoneType]
+    if len(parts) != 1:
+        raise SchemaError(f"{where}: {element} is not one type; for any value annotate Mixed")
+    return _resolve(parts[0], names, where), True
+
+
+def _element(element: Any, where: str) -> tuple[PropertyType, type | None, str | None]:
+    """Return type, value class and link target of a value."""
+    if isinstance(element, _Forward):
+        return PropertyType.LINK, None, element.name
+    if hasattr(element, "__hinterland_kind__"):
+        return PropertyType.LINK, None, element.__name__
+    try:
+        kind = _TYPES.get(element)
+    except TypeError:  # not hashable
+        kind = None
+    if kind is not None:
+        return kind, None if kind is PropertyType.MIXED else element, None
+    if isinstance(element, type) and issubclass(element, Enum):
+        values = {type(member.value) for member in element}
+        if values == {int}:
+            return PropertyType.INT, element, None
+        if values == {str}:
+            return PropertyType.STRING, element, None
+        raise SchemaError(f"{where}: the values of {element.__name__} must be all int or all str")
+    raise SchemaError(
+        f"{where}: {getattr(element, '__name__', element)} cannot be stored; annotate one of bool, int, float, str, "
+        "bytes, datetime, Decimal, UUID, ObjectId, float32, Timestamp, an enum, a class of objects, "
+        "List, Set, Dict, Mixed, or Ignored[...]"
+    )

@@ -1,0 +1,160 @@
+"""Hinterland: an offline-first object database that keeps its copies in sync.
+
+Everything public is here; the server's parts are in `hinterland.server`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from hinterland._version import __version__
+from hinterland.errors import (
+    AuthenticationError,
+    BadChangesetError,
+    ChangesetError,
+    ClientResetRequired,
+    ClosedError,
+    CommitError,
+    ConfigurationError,
+    ConnectionFailedError,
+    CorruptFileError,
+    DuplicateKeyError,
+    FileBusyError,
+    ForeignFileError,
+    HinterlandError,
+    InvalidObjectError,
+    MultipleUsersError,
+    NewerFormatError,
+    NotInWriteError,
+    PermissionDeniedError,
+    ProtocolError,
+    QueryArgumentError,
+    QueryError,
+    QuerySyntaxError,
+    ReadOnlyError,
+    SchemaError,
+    SessionError,
+    StorageError,
+    SyncError,
+    TimedOutError,
+    TransformError,
+    UsageError,
+    ValueTypeError,
+    WrongThreadError,
+)
+from hinterland.realm.configuration import Configuration
+from hinterland.realm.dictionaries import Dict
+from hinterland.realm.identity import new_object_id
+from hinterland.realm.lists import List
+from hinterland.realm.notifications import Token
+from hinterland.realm.objects import AsymmetricObject, EmbeddedObject, Object
+from hinterland.realm.realm import Realm
+from hinterland.realm.results import Results
+from hinterland.realm.sets import Set
+from hinterland.schema.declaration import Ignored, Mixed, backlinks, field
+from hinterland.values import Link, ObjectId, Timestamp, float32
+
+if TYPE_CHECKING:
+    from hinterland.query import Expression as Expression
+    from hinterland.query import GeoBox as GeoBox
+    from hinterland.query import GeoCircle as GeoCircle
+    from hinterland.query import GeoPolygon as GeoPolygon
+    from hinterland.sync import ClientReset as ClientReset
+    from hinterland.sync import ConnectionTimes as ConnectionTimes
+    from hinterland.sync import Credentials as Credentials
+    from hinterland.sync import Progress as Progress
+    from hinterland.sync import Session as Session
+    from hinterland.sync import SyncUser as SyncUser
+    from hinterland.sync import copy_objects as copy_objects
+    from hinterland.sync import sync_directory as sync_directory
+
+# Loaded when first used, so that programs with local realms only do not pay for synchronisation.
+_QUERY: Final = frozenset({"Expression", "GeoBox", "GeoCircle", "GeoPolygon"})
+_SYNC: Final = frozenset(
+    {
+        "ClientReset",
+        "ConnectionTimes",
+        "Credentials",
+        "Progress",
+        "Session",
+        "SyncUser",
+        "copy_objects",
+        "sync_directory",
+    }
+)
+
+__all__ = [
+    "AsymmetricObject",
+    "AuthenticationError",
+    "BadChangesetError",
+    "ChangesetError",
+    "ClientReset",
+    "ClientResetRequired",
+    "ClosedError",
+    "CommitError",
+    "Configuration",
+    "ConfigurationError",
+    "ConnectionFailedError",
+    "ConnectionTimes",
+    "CorruptFileError",
+    "Credentials",
+    "Dict",
+    "DuplicateKeyError",
+    "EmbeddedObject",
+    "Expression",
+    "FileBusyError",
+    "ForeignFileError",
+    "GeoBox",
+    "GeoCircle",
+    "GeoPolygon",
+    "HinterlandError",
+    "Ignored",
+    "InvalidObjectError",
+    "Link",
+    "List",
+    "Mixed",
+    "MultipleUsersError",
+    "NewerFormatError",
+    "NotInWriteError",
+    "Object",
+    "ObjectId",
+    "PermissionDeniedError",
+    "Progress",
+    "ProtocolError",
+    "QueryArgumentError",
+    "QueryError",
+    "QuerySyntaxError",
+    "ReadOnlyError",
+    "Realm",
+    "Results",
+    "SchemaError",
+    "Session",
+    "SessionError",
+    "Set",
+    "StorageError",
+    "SyncError",
+    "SyncUser",
+    "TimedOutError",
+    "Timestamp",
+    "Token",
+    "TransformError",
+    "UsageError",
+    "ValueTypeError",
+    "WrongThreadError",
+    "__version__",
+    "backlinks",
+    "copy_objects",
+    "field",
+    "float32",
+    "new_object_id",
+    "sync_directory",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _QUERY:
+        return getattr(import_module("hinterland.query"), name)
+    if name in _SYNC:
+        return getattr(import_module("hinterland.sync"), name)
+    raise AttributeError(f"module 'hinterland' has no attribute {name!r}")

@@ -1,0 +1,343 @@
+"""A class in a realm: how the images of its objects are read, kept fresh and changed.
+
+An *image* is the sequence of an object's single values in SQL form, in the order of the class
+body with the key first. Rows fetched from the file are tuples with the row number behind the
+values; objects that were changed have lists of their own.
+
+Freshness. Every object carries the *stamp* that its class had when its image was read. The class
+gets a new stamp whenever some image may be out of date: after a change of any of its objects, and
+when the snapshot moves. An object with an old stamp catches up before its image is used: from the
+write buffer if nothing else can have happened, else from the file. A stamp is a list of
+
+- its *generation*: the write buffer (`Table.updates`) of the time, known by its identity,
+- the write transaction in which it was made, if any; should that be rolled back, rows which only
+  it knew must not be taken for those that another transaction makes later under the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from hinterland.errors import (
+    ClosedError,
+    InvalidObjectError,
+    NotInWriteError,
+    ReadOnlyError,
+    UsageError,
+    WrongThreadError,
+)
+from hinterland.schema.declaration import Declaration
+from hinterland.store.layout import quote
+from hinterland.store.sqlform import SqlValue, key_from_sql
+from hinterland.store.table import Table
+from hinterland.values import Key, PropertyType
+
+if TYPE_CHECKING:
+    from hinterland.realm.attributes import Attribute
+    from hinterland.realm.objects import ObjectBase
+    from hinterland.realm.realm import Realm
+
+__all__ = ["UNMANAGED", "Attempt", "Binding", "Image", "Unmanaged", "synchronise"]
+
+Image = Sequence[Any]
+
+
+class Attempt:
+    """A write transaction as stamps remember it; `first_rows` is set when it is rolled back."""
+
+    __slots__ = ("first_rows",)
+
+    def __init__(self) -> None:
+        self.first_rows: dict[str, int] | None = None
+
+
+class Unmanaged:
+    """What unmanaged objects have for a binding; no thread's number is 0, so their checks go to `synchronise`."""
+
+    __slots__ = ()
+    stamp: Final = None
+    thread: Final = 0
+    realm: Final = None
+
+    def write(self, obj: ObjectBase, index: int, raw: SqlValue) -> NoReturn:
+        """Never called: setters of unmanaged objects end before."""
+        raise AssertionError("an unmanaged object has no realm to write to")
+
+
+UNMANAGED: Final = Unmanaged()
+
+# Types whose SQL form is not what the recorder's generated functions take, at least not always.
+_SLOWLY_RECORDED: Final = frozenset(
+    {PropertyType.LINK, PropertyType.MIXED, PropertyType.DECIMAL, PropertyType.FLOAT, PropertyType.DOUBLE}
+)
+
+
+def synchronise(obj: ObjectBase) -> bool:
+    """Make the image of an object current; return True if the object is unmanaged.
+
+    Raises:
+        WrongThreadError: The object belongs to another thread.
+        ClosedError: Its realm was closed.
+        InvalidObjectError: It was deleted.
+    """
+    binding = obj._binding
+    current = binding.stamp
+    if current is None:
+        return True
+    assert isinstance(binding, Binding)
+    if get_ident() != binding.thread:
+        binding.refuse_thread()
+    stamp = obj._stamp
+    if stamp is not current:
+        updates = binding.table.updates
+        if stamp[0] is updates:
+            if updates:
+                obj._image = binding.overlay(obj._row, obj._image)
+        else:
+            image = None if binding.is_undone(stamp, obj._row) else binding.load(obj._row)
+            if image is None:
+                raise InvalidObjectError(f"this {binding.name} was deleted")
+            obj._image = image
+        obj._stamp = current
+    return False
+
+
+class Binding:
+    """One class of one open realm.
+
+    Attributes:
+        table: Its table in the store.
+        stamp: See the module.
+        structure: Replaced whenever objects are added or removed.
+        side_stamp: Replaced whenever a collection of one of its objects may have changed.
+        thread: The only thread that may use the objects; 0 is never one, -1 after closing.
+        is_writing: Whether the realm is in a write transaction.
+        singles: The attributes of the image, the key first.
+        file_index: For each of them, its index in the table's own images.
+    """
+
+    def __init__(self, realm: Realm, cls: type[ObjectBase]) -> None:
+        self.realm = realm
+        self.cls = cls
+        self.declaration: Declaration = cls.__hinterland__
+        self.name = self.declaration.name
+        self.thread = realm._thread
+        self.is_writing = False
+        self.singles: tuple[Attribute, ...] = cls.__hinterland_singles__
+        self.collections: tuple[Attribute, ...] = cls.__hinterland_collections__
+        self.attributes: dict[str, Attribute] = {one.name: one for one in (*self.singles, *self.collections)}
+        self.structure = object()
+        self.side_stamp = object()
+        self.plans: dict[int, Any] = {}
+        self.attach()
+
+    def attach(self) -> None:
+        """Take the class's table from the store; again after the file's schema changed."""
+        realm = self.realm
+        store = realm._store
+        self.store = store
+        self.execute = store.connection.execute
+        self.table: Table = store.tables[self.name]
+        table = self.table
+        columns = [table.columns[one.name] for one in self.singles]
+        self.columns = columns
+        self.file_index = [column.index for column in columns]
+        self.image_index = {column.index: place for place, column in enumerate(columns)}
+        self.is_identity = self.file_index == list(range(len(table.columns)))
+        self.quoted = quote(table.name)
+        names = [quote(column.name) for column in columns]
+        self.select = f"SELECT {', '.join([*names, '_row'])} FROM {self.quoted}"
+        self.select_one = f"{self.select} WHERE _row=?"
+        self.select_by_key = f"{self.select} WHERE {names[0] if names else '_row'}=?"
+        places = ",".join("?" * (len(names) + 1))
+        self.insert_sql = f"INSERT INTO {self.quoted}({', '.join([*names, '_row'])}) VALUES({places})"
+        self.key_type = table.key_type
+        self.has_generated_key = bool(self.singles) and self.singles[0].is_generated
+        self.plans = {}
+        self.encode_key: Callable[[Any], bytes] | None = None
+        self.encoders: list[Callable[..., None] | None] | None = None
+        recorder = realm._recorder
+        if recorder is not None and not table.is_embedded:
+            self.encode_key = recorder.key_encoder(table.schema)
+            self.encoders = [
+                None
+                if one.type in _SLOWLY_RECORDED or one.declared.is_key
+                else recorder.update_encoder(self.name, one.declared.property)
+                for one in self.singles
+            ]
+        self.renew()
+
+    # -- freshness -------------------------------------------------------------------------------
+
+    def renew(self) -> None:
+        """Make every image stale: the snapshot moved, or rows went."""
+        self.table.flush()
+        self.table.updates = {}
+        self.stamp: list[Any] = [self.table.updates, self.realm._attempt]
+        self.structure = object()
+        self.side_stamp = object()
+
+    def keep(self) -> None:
+        """Move to the snapshot that this realm's own commit made: fresh images stay so."""
+        self.stamp[0] = self.table.updates
+        self.stamp[1] = None
+
+    def is_undone(self, stamp: list[Any], row: int) -> bool:
+        """Return whether the row was made by a transaction that was rolled back."""
+        attempt = stamp[1]
+        if attempt is None or attempt.first_rows is None:
+            return False
+        return row >= int(attempt.first_rows.get(self.name, 0))
+
+    def refuse_thread(self) -> NoReturn:
+        """Say why this thread cannot use the objects."""
+        if self.realm.is_closed:
+            raise ClosedError(f"{self.realm.path} has been closed")
+        raise WrongThreadError(
+            f"this {self.name} belongs to the thread that opened its realm; open the realm on this thread too,"
+            " and look the object up there"
+        )
+
+    def refuse_key(self, where: str) -> NoReturn:
+        """Say that keys are for ever."""
+        raise UsageError(f"{where} is the primary key and cannot change; create another object instead")
+
+    def check_write(self) -> None:
+        """Refuse to change anything outside a write transaction."""
+        if not self.is_writing:
+            if self.realm._store.read_only:
+                raise ReadOnlyError(f"{self.realm.path} was opened read-only")
+            raise NotInWriteError(f"objects of {self.name} change inside `with realm.write():` only")
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def load(self, row: int) -> Image | None:
+        """Return the current image of a row; None if there is no such object."""
+        table = self.table
+        pending = table.inserts.get(row)
+        if pending is not None:
+            return pending if self.is_identity else [pending[index] for index in self.file_index]
+        image: Image | None = self.execute(self.select_one, (row,)).fetchone()
+        if image is not None and table.updates:
+            return self.overlay(row, image)
+        return image
+
+    def overlay(self, row: int, image: Image) -> Image:
+        """Return an image with what waits in the write buffer."""
+        for index, changes in self.table.updates.items():
+            if row in changes:
+                place = self.image_index.get(index)
+                if place is not None:
+                    image = list(image)
+                    image[place] = changes[row]
+        return image
+
+    def handle(self, row: int, image: Image) -> ObjectBase:
+        """Return an object for a row whose image was just read."""
+        obj = object.__new__(self.cls)
+        obj._binding = self
+        obj._row = row
+        obj._image = image
+        obj._stamp = self.stamp
+        return obj
+
+    def find(self, raw_key: SqlValue) -> ObjectBase | None:
+        """Return the object with a key, given in SQL form."""
+        if self.is_writing or raw_key is None:
+            assert self.key_type is not None
+            return self.get(self.table.find(key_from_sql(self.key_type, raw_key)))
+        image = self.execute(self.select_by_key, (raw_key,)).fetchone()
+        return None if image is None else self.handle(image[-1], image)
+
+    def get(self, row: int | None) -> ObjectBase | None:
+        """Return the object in a row; None if there is none (any more)."""
+        if row is None:
+            return None
+        image = self.load(row)
+        return None if image is None else self.handle(row, image)
+
+    def get_many(self, rows: Sequence[int | None]) -> list[ObjectBase | None]:
+        """Return the objects in rows, with few queries."""
+        images: dict[int, Image] = {}
+        wanted = list({row for row in rows if row is not None})
+        if wanted:
+            self.table.flush()
+        for start in range(0, len(wanted), 500):
+            some = wanted[start : start + 500]
+            places = ",".join("?" * len(some))
+            for image in self.execute(f"{self.select} WHERE _row IN ({places})", some):
+                images[image[-1]] = image
+        return [self.handle(row, images[row]) if row is not None and row in images else None for row in rows]
+
+    def with_children(self) -> list[Binding]:
+        """Return this binding and those of all embedded classes below it."""
+        found = [self]
+        for binding in found:
+            for one in (*binding.singles, *binding.collections):
+                target = self.realm._bindings.get(one.declared.property.target or "")
+                if target is not None and target.table.is_embedded and target not in found:
+                    found.append(target)
+        return found
+
+    def renew_tree(self) -> None:
+        """Make the images of this class and of what it embeds stale, because rows went."""
+        for binding in self.with_children():
+            binding.renew()
+
+    def key_of(self, obj: ObjectBase) -> Key:
+        """Return the primary key of a fresh object."""
+        assert self.key_type is not None
+        return key_from_sql(self.key_type, obj._image[0])
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def write(self, obj: ObjectBase, index: int, raw: SqlValue) -> None:
+        """Change a value of a fresh object, in the buffer and in its image, and record that.
+
+        It repeats `put`, because a call more is a tenth of the cost of changing a value.
+        """
+        if not self.is_writing:
+            self.check_write()
+        table = self.table
+        updates = table.updates
+        row = obj._row
+        file_index = self.file_index[index]
+        if table.inserts and row in table.inserts:
+            table.inserts[row][file_index] = raw
+        elif file_index in updates:
+            updates[file_index][row] = raw
+        else:
+            updates[file_index] = {row: raw}
+        image = obj._image
+        if type(image) is not list:
+            image = obj._image = [*image]
+        image[index] = raw
+        self.stamp = obj._stamp = [updates, self.stamp[1]]
+        if self.encoders is not None:
+            encode = self.encoders[index]
+            if encode is not None:
+                encode(self.encode_key(image[0]), raw)  # type: ignore[misc]
+                return
+        if self.realm._recorder is not None:
+            self.realm._record_value(self, obj, index, raw)
+
+    def put(self, obj: ObjectBase, index: int, raw: SqlValue) -> None:
+        """Change a value without recording it."""
+        if not self.is_writing:
+            self.check_write()
+        row = obj._row
+        table = self.table
+        file_index = self.file_index[index]
+        pending = table.inserts.get(row)
+        if pending is not None:
+            pending[file_index] = raw
+        else:
+            table.updates.setdefault(file_index, {})[row] = raw
+        image = obj._image
+        if type(image) is not list:
+            image = obj._image = [*image]
+        image[index] = raw
+        # Other Python objects of this row have to look again.
+        self.stamp = obj._stamp = [table.updates, self.stamp[1]]

@@ -1,0 +1,113 @@
+"""What a realm is opened with.
+
+The synchronisation hooks at the end are how `sync` takes part without `realm` knowing of it:
+`opener` prepares the file, `on_open` attaches a session, `changeset_sink` stores local changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from hinterland.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from hinterland.realm.objects import ObjectBase
+    from hinterland.realm.realm import Realm
+    from hinterland.store.transaction import WriteTransaction
+
+__all__ = ["ChangesetSink", "Configuration", "Opener", "ProgressCallback"]
+
+ChangesetSink: TypeAlias = "Callable[[WriteTransaction, int, bytes], None]"
+"""Called inside the transaction, right before its commit: transaction, the version it makes, changeset."""
+
+ProgressCallback: TypeAlias = Callable[..., None]
+"""Receives download progress; its arguments are those of the session's progress handlers."""
+
+
+class Opener(Protocol):
+    """Prepares a realm's file before it is opened, for example by downloading the server's state."""
+
+    def open(
+        self,
+        configuration: Configuration,
+        *,
+        download: bool,
+        progress: ProgressCallback | None,
+        timeout_s: float | None,
+    ) -> None:
+        """Prepare the file, blocking; with `download` wait for the server's state."""
+
+    async def open_async(
+        self, configuration: Configuration, *, progress: ProgressCallback | None, timeout_s: float | None
+    ) -> None:
+        """Prepare the file and wait for the server's state."""
+
+
+@dataclass(slots=True)
+class Configuration:
+    """How to open a realm.
+
+    Attributes:
+        path: The realm file; made if it is absent.
+        schema: The classes to use; they are added to the file where it lacks them.
+        schema_version: Reserved for migrations; must be 0.
+        migration: Reserved for migrations; must be None.
+        encryption_key: Reserved; must be None.
+        read_only: Never write; the file must exist and have the classes of `schema`.
+        in_memory: Keep the data in a temporary file that goes with the last instance; `path` is
+            then only the name by which instances of this process share it.
+        initial_data: Called once with the realm inside its first write transaction, when the file is new.
+        compact_on_launch: Reserved; must be None.
+        max_active_versions: Reserved; must be None.
+        durable: Whether a commit survives a power failure; if not, it still survives a crash of the process.
+        busy_timeout_s: How long `write()` waits for another writer of the file.
+        changeset_sink: Receives each commit's changeset, if it is not empty; nothing is recorded without it.
+        on_open: Called with each realm that was opened; what it returns becomes `realm.session`.
+        on_close: Called with each realm right before it closes.
+        opener: Prepares the file first.
+        sync: Whatever the synchronising side wants to find again.
+    """
+
+    path: str | Path
+    schema: Sequence[type[ObjectBase]] | None = None
+    schema_version: int = 0
+    migration: Callable[..., None] | None = None
+    encryption_key: bytes | None = None
+    read_only: bool = False
+    in_memory: bool = False
+    initial_data: Callable[[Realm], None] | None = None
+    compact_on_launch: Callable[[int, int], bool] | None = None
+    max_active_versions: int | None = None
+    durable: bool = True
+    busy_timeout_s: float = 30.0
+    changeset_sink: ChangesetSink | None = None
+    on_open: Callable[[Realm], Any] | None = None
+    on_close: Callable[[Realm], None] | None = None
+    opener: Opener | None = None
+    sync: object | None = None
+
+    def check(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            ConfigurationError: Names the field and what to do.
+        """
+        if not str(self.path):
+            raise ConfigurationError("Configuration.path is empty; name a file")
+        unavailable = {
+            "schema_version": self.schema_version != 0,
+            "migration": self.migration is not None,
+            "encryption_key": self.encryption_key is not None,
+            "compact_on_launch": self.compact_on_launch is not None,
+            "max_active_versions": self.max_active_versions is not None,
+        }
+        for name, is_used in unavailable.items():
+            if is_used:
+                raise ConfigurationError(f"Configuration.{name} is not available in this version; leave it out")
+        if self.read_only and self.in_memory:
+            raise ConfigurationError("Configuration: read_only and in_memory contradict each other")
+        if self.read_only and self.initial_data is not None:
+            raise ConfigurationError("Configuration: initial_data needs a realm that is not read_only")

@@ -1,0 +1,88 @@
+"""Which realm files this process has open, and where in-memory realms keep their data."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from hinterland.errors import StorageError, UsageError
+
+__all__ = ["OpenFile", "delete_files"]
+
+_SUFFIXES = ("", "-wal", "-shm", "-journal")
+
+
+@dataclass(slots=True)
+class OpenFile:
+    """One file with the number of its open instances; a temporary one goes with the last of them.
+
+    `name` is what the program calls it, `path` where it is.
+    """
+
+    name: str
+    path: str
+    directory: str | None = None
+    instances: int = 0
+
+    _open: ClassVar[dict[str, OpenFile]] = {}
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+
+    @classmethod
+    def take(cls, path: str | Path, *, in_memory: bool) -> OpenFile:
+        """Note that an instance opens the file."""
+        name = str(path)
+        key = f"memory:{name}" if in_memory else os.path.realpath(name)
+        with cls._lock:
+            found = cls._open.get(key)
+            if found is None:
+                found = cls(name, name)
+                if in_memory:
+                    found.directory = tempfile.mkdtemp(prefix="hinterland-")
+                    found.path = str(Path(found.directory) / "realm.hldb")
+                cls._open[key] = found
+            found.instances += 1
+            return found
+
+    def release(self) -> None:
+        """Note that an instance closed the file."""
+        with self._lock:
+            self.instances -= 1
+            if self.instances:
+                return
+            for key, one in list(self._open.items()):
+                if one is self:
+                    del self._open[key]
+        if self.directory is not None:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    @classmethod
+    def is_open(cls, path: str | Path) -> bool:
+        """Return whether this process has the file open."""
+        with cls._lock:
+            return os.path.realpath(str(path)) in cls._open
+
+
+def delete_files(path: str | Path) -> bool:
+    """Delete a realm file and those beside it; return whether there were any.
+
+    Raises:
+        UsageError: This process has it open.
+        StorageError: The system refuses.
+    """
+    if OpenFile.is_open(path):
+        raise UsageError(f"{path} is open; close all its instances before deleting it")
+    found = False
+    for suffix in _SUFFIXES:
+        try:
+            Path(f"{path}{suffix}").unlink()
+            found = True
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StorageError(f"{path}{suffix} cannot be deleted: {error}") from error
+    return found

@@ -1,0 +1,328 @@
+"""The base classes of declared classes.
+
+An object is *unmanaged* until a realm holds it: then its image is a list of its own, links are Python
+objects in it, collections come after the single values, and `_row` is a bit mask of the values that
+were given explicitly. A *managed* object is a view of a row (`realm.binding`).
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, dataclass_transform
+
+from hinterland.errors import InvalidObjectError, SchemaError, UsageError, ValueTypeError
+from hinterland.realm.attributes import Attribute, IgnoredAttribute, check_source
+from hinterland.realm.backlinks import BacklinksAttribute
+from hinterland.realm.binding import UNMANAGED, Binding, synchronise
+from hinterland.realm.identity import new_key
+from hinterland.schema.declaration import MISSING, Declaration, declare, field
+from hinterland.values import (
+    INT_MAX,
+    INT_MIN,
+    STRING_BYTES_MAX,
+    ClassKind,
+    CollectionType,
+    ObjectId,
+    PropertyType,
+)
+
+if TYPE_CHECKING:
+    from hinterland.realm.realm import Realm
+
+__all__ = ["AsymmetricObject", "EmbeddedObject", "Object", "ObjectBase"]
+
+_MODULE: Final = __name__
+
+
+class ObjectMeta(type):
+    """Reads a class body and puts descriptors in the place of its annotations."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> ObjectMeta:
+        if namespace.get("__module__") == _MODULE:
+            return super().__new__(mcs, name, bases, namespace, **options)
+        kinds = {base.__hinterland_kind__ for base in bases if hasattr(base, "__hinterland_kind__")}
+        if len(kinds) != 1:
+            raise SchemaError(f"class {name}: derive it from one of Object, EmbeddedObject and AsymmetricObject")
+        frame = sys._getframe(1)
+        inherited = tuple(base.__hinterland__ for base in bases if hasattr(base, "__hinterland__"))
+        module = sys.modules.get(namespace.get("__module__", ""))
+        scope = {} if module is None else vars(module)
+        declaration = declare(name, kinds.pop(), namespace, inherited, frame.f_locals, scope)
+        _check_names(declaration)
+        body = dict(namespace)
+        attributes = _attributes(declaration)
+        body.update((one.declared.attribute, one) for one in attributes)
+        body.update((each, BacklinksAttribute.of(links)) for each, links in declaration.backlinks.items())
+        body.update((each, IgnoredAttribute.of(each, options_)) for each, options_ in declaration.ignored.items())
+        if "__slots__" not in body:
+            has_slot = any("_ignored" in vars(base) for one in bases for base in one.__mro__)
+            body["__slots__"] = ("_ignored",) if declaration.ignored and not has_slot else ()
+        body["__hinterland__"] = declaration
+        body["__hinterland_singles__"] = tuple(one for one in attributes if not one.is_collection)
+        body["__hinterland_collections__"] = tuple(one for one in attributes if one.is_collection)
+        cls = super().__new__(mcs, name, bases, body, **options)
+        if "__init__" not in namespace:
+            _add_init(cls, attributes, declaration)
+        return cls
+
+    if not TYPE_CHECKING:  # type checkers take class attributes for values, which fits the operators
+
+        def __getattribute__(cls, name: str) -> Any:
+            """Return a query expression for a property of the class: `Person.age >= 18`."""
+            found = type.__getattribute__(cls, name)
+            kind = type(found)
+            if kind is not Attribute and kind is not BacklinksAttribute:
+                return found
+            from hinterland.query.expressions import attribute
+
+            return attribute(name)
+
+
+def _check_names(declaration: Declaration) -> None:
+    """Refuse attributes that would hide what all objects have."""
+    names = [one.attribute for one in declaration.properties]
+    for name in (*names, *declaration.backlinks, *declaration.ignored):
+        if name in _RESERVED or (name == "parent" and declaration.kind is ClassKind.EMBEDDED):
+            raise SchemaError(f"{declaration.name}.{name}: all objects have an attribute of that name; use another")
+
+
+def _attributes(declaration: Declaration) -> list[Attribute]:
+    """Make the descriptors: single values in front, then collections."""
+    singles = [one for one in declaration.properties if one.property.collection is CollectionType.SINGLE]
+    others = [one for one in declaration.properties if one.property.collection is not CollectionType.SINGLE]
+    return [Attribute.of(declaration.name, one, index) for index, one in enumerate(singles + others)]
+
+
+_INIT: Final = """
+def make({parameters}):
+    def __init__({arguments}):
+        {body}
+        self._image = [{image}]
+        self._binding = UNMANAGED
+        self._stamp = None
+        self._row = mask
+        {rest}
+    return __init__
+"""
+
+
+def _add_init(cls: Any, attributes: list[Attribute], declaration: Declaration) -> None:
+    """Generate the constructor: keyword arguments with checks in place."""
+    body = ["mask = 0"]
+    names: dict[str, Any] = {"MISSING": MISSING, "UNMANAGED": UNMANAGED, "_missing": _missing}
+    late = []
+    for one in attributes:
+        index, name = one.index, one.declared.attribute
+        if one.is_collection or one.type in (PropertyType.LINK, PropertyType.MIXED):
+            if not one.is_collection and one.declared.default is MISSING and one.declared.default_factory is None:
+                late.append(f"if {name} is not MISSING: self.{name} = {name}")
+            else:
+                names[f"_default{index}"] = _late_default(one)
+                late.append(f"if {name} is not MISSING: self.{name} = {name}")
+                late.append(f"else: _default{index}(self)")
+            continue
+        names[f"_convert{index}"] = one.convert
+        names[f"_default{index}"] = default = one.default_sql()
+        body.append(f"if {name} is MISSING:")
+        if one.is_generated:
+            names[f"_new{index}"] = new_key
+            names[f"_kind{index}"] = one.type
+            body.append(f"    {name} = _new{index}(_kind{index})")
+        elif one.declared.default_factory is not None:
+            names[f"_factory{index}"] = one.declared.default_factory
+            body.append(f"    {name} = _convert{index}(_factory{index}())")
+        elif default is not MISSING:
+            body.append(f"    {name} = _default{index}")
+        elif one.declared.property.nullable and not one.declared.is_key:
+            body.append(f"    {name} = None")
+        else:
+            body.append(f"    _missing({cls.__name__ + '.' + name!r})")
+        is_plain = one.declared.value_class in _PLAIN
+        check = check_source(
+            one.type,
+            nullable=one.declared.property.nullable,
+            is_plain=is_plain,
+            variable=name,
+            convert=f"_convert{index}",
+        )
+        body.extend(["else:", f"    {check}", f"    mask |= {1 << index}"])
+    image = [
+        "None" if one.is_collection or one.type in (PropertyType.LINK, PropertyType.MIXED) else one.declared.attribute
+        for one in attributes
+    ]
+    ignored = list(declaration.ignored)
+    late.extend(f"if {name} is not MISSING: self.{name} = {name}" for name in ignored)
+    source = _INIT.format(
+        parameters=", ".join(names),
+        arguments=", ".join(
+            ["self", "*", *(f"{name}=MISSING" for name in [a.declared.attribute for a in attributes] + ignored)]
+        ),
+        body="\n        ".join(body),
+        image=", ".join(image),
+        rest="\n        ".join(late or ["pass"]),
+    )
+    made: dict[str, Any] = {}
+    exec(source, dict(_INIT_GLOBALS), made)  # noqa: S102 - attribute names are identifiers of the program itself
+    init = made["make"](**names)
+    init.__qualname__ = f"{cls.__qualname__}.__init__"
+    init.__module__ = cls.__module__
+    cls.__init__ = init
+
+
+def _late_default(one: Attribute) -> Any:
+    """Return what gives a link, Mixed or collection attribute its default."""
+    declared = one.declared
+    if declared.default_factory is not None:
+        factory = declared.default_factory
+    elif one.is_collection:
+        default = declared.default
+        factory = (lambda: None) if default is MISSING or not default else (lambda: default)
+    else:
+        factory = lambda: declared.default  # noqa: E731
+    bit = 1 << one.index
+
+    def give(obj: ObjectBase) -> None:
+        value = factory()
+        if value is not None:
+            setattr(obj, declared.attribute, value)
+            obj._row &= ~bit
+
+    return give
+
+
+def _missing(where: str) -> None:
+    raise ValueTypeError(f"{where} has no default and must be given")
+
+
+_PLAIN: Final = frozenset({int, bool, str, bytes, float, ObjectId})
+_INIT_GLOBALS: Final[dict[str, Any]] = {
+    "INT_MAX": INT_MAX,
+    "INT_MIN": INT_MIN,
+    "ObjectId": ObjectId,
+    "SIZE_MAX": STRING_BYTES_MAX,
+}
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
+class ObjectBase(metaclass=ObjectMeta):
+    """What `Object`, `EmbeddedObject` and `AsymmetricObject` share."""
+
+    __slots__ = ("__weakref__", "_binding", "_image", "_row", "_stamp")
+
+    if TYPE_CHECKING:
+        _binding: Any
+        _image: Any
+        _row: int
+        _stamp: Any
+        _ignored: dict[str, Any]
+
+    __hinterland_kind__: ClassVar[ClassKind]
+    __hinterland__: ClassVar[Declaration]
+    __hinterland_singles__: ClassVar[tuple[Attribute, ...]] = ()
+    __hinterland_collections__: ClassVar[tuple[Attribute, ...]] = ()
+
+    # -- state -----------------------------------------------------------------------------------
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether a realm holds the object (or held it, until it was deleted)."""
+        return self._stamp is not None
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the object can be used: unmanaged, or managed and not deleted, in an open realm."""
+        try:
+            synchronise(self)
+        except UsageError as error:
+            if isinstance(error, InvalidObjectError) or self._binding.realm.is_closed:
+                return False
+            raise
+        return True
+
+    @property
+    def realm(self) -> Realm | None:
+        """The realm that holds the object; None if it is unmanaged."""
+        realm: Realm | None = self._binding.realm
+        return realm
+
+    def detach(self, depth: int | None = None) -> Self:
+        """Return an unmanaged deep copy.
+
+        Args:
+            depth: How many links to follow; links beyond it are None or left out. None follows all.
+        """
+        from hinterland.realm.detaching import detach
+
+        return detach(self, depth)  # type: ignore[return-value]
+
+    def increment(self, attribute: str, amount: int = 1) -> None:
+        """Add to an int property; increments of several devices add up.
+
+        Raises:
+            ValueTypeError: It is no int property, is None, or the sum does not fit 64 bits.
+        """
+        from hinterland.realm.incrementing import increment
+
+        increment(self, attribute, amount)
+
+    # -- comparison ------------------------------------------------------------------------------
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, ObjectBase) or type(self).__hinterland__.name != type(other).__hinterland__.name:
+            return NotImplemented
+        if self._stamp is not None and other._stamp is not None:
+            return self._row == other._row and self._binding.realm.path == other._binding.realm.path
+        if self._stamp is not None or other._stamp is not None:
+            return False
+        from hinterland.realm.detaching import same_values
+
+        return same_values(self, other)
+
+    def __hash__(self) -> int:
+        if self._stamp is None:
+            raise TypeError(f"unhashable: this {type(self).__name__} is compared by value until it is added to a realm")
+        return hash((self._binding.name, self._row))
+
+    def __repr__(self) -> str:
+        from hinterland.realm.detaching import describe
+
+        return describe(self)
+
+
+class Object(ObjectBase):
+    """Base of classes whose objects have a primary key and live by themselves."""
+
+    __slots__ = ()
+    __hinterland_kind__ = ClassKind.TOP_LEVEL
+    if TYPE_CHECKING:
+        _id: Any = field(default=None)  # generated, hence not required by the constructor
+
+
+class EmbeddedObject(ObjectBase):
+    """Base of classes whose objects live in one property of another object, and die with it."""
+
+    __slots__ = ()
+    __hinterland_kind__ = ClassKind.EMBEDDED
+
+    @property
+    def parent(self) -> ObjectBase | None:
+        """The object that holds this one; None if it is unmanaged."""
+        if synchronise(self):
+            return None
+        binding: Binding = self._binding
+        table, _, owner = binding.table.owner_of(self._row)
+        return binding.realm._bindings[table.schema.name].get(owner)
+
+
+class AsymmetricObject(ObjectBase):
+    """Base of classes whose objects are only sent: they leave the device after upload."""
+
+    __slots__ = ()
+    __hinterland_kind__ = ClassKind.ASYMMETRIC
+    if TYPE_CHECKING:
+        _id: Any = field(default=None)  # generated, hence not required by the constructor
+
+
+_RESERVED: Final = frozenset(name for name in vars(ObjectBase) if not name.startswith("__")) | {"_ignored"}

@@ -1,0 +1,438 @@
+"""Results: the objects of a class that meet conditions, in an order; live."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
+
+from hinterland.errors import QueryError, UsageError
+from hinterland.realm.binding import Binding, Image
+from hinterland.realm.objects import ObjectBase
+from hinterland.store.layout import quote
+from hinterland.values import ClassKind, PropertyType
+
+if TYPE_CHECKING:
+    from hinterland.query import Chain, Expression, Query, Statement
+    from hinterland.realm.attributes import Attribute
+
+__all__ = ["Results"]
+
+T = TypeVar("T")
+
+_FIRST_PAGE = 128
+_PAGE = 2048
+_ROWS_AT_ONCE = 500
+
+Condition = tuple[str, tuple[Any, ...]]
+# What SQLite says of statements beyond its limits.
+_TOO_COMPLEX: Final = ("parser stack overflow", "too large", "too many", "at most")
+
+
+class Results(Sequence[T], Generic[T]):
+    """A live sequence of objects; making one, filtering and sorting cost nothing until it is read.
+
+    While it is iterated over, objects may be changed, added and removed: the iteration goes on
+    over those that were there when it began and still exist.
+    """
+
+    __slots__ = ("_binding", "_chain", "_compiled", "_conditions", "_count", "_rows")
+
+    def __init__(self, binding: Binding, conditions: tuple[Condition, ...] = (), chain: Chain | None = None) -> None:
+        if binding.declaration.kind is ClassKind.ASYMMETRIC:
+            raise UsageError(f"objects of {binding.name} leave after upload and cannot be read")
+        self._binding = binding
+        self._conditions = conditions
+        self._chain = chain
+        self._compiled: tuple[Any, Statement] | None = None
+        self._count: tuple[Any, int] | None = None
+        self._rows: tuple[Any, list[int]] | None = None
+
+    # -- narrowing and ordering ------------------------------------------------------------------
+
+    def filter(self, query: str | Expression | None = None, /, *arguments: Any, **values: Any) -> Results[T]:
+        """Return the objects that a query finds, and whose attributes have given values.
+
+        Args:
+            query: A text of the Realm Query Language, such as `"age >= $0 AND name BEGINSWITH 'A'"`.
+            arguments: The values of `$0`, `$1` and so on.
+            values: Attributes and what they equal; links compare by identity.
+
+        Raises:
+            QueryError: The query is malformed or does not fit the class; the message shows the place.
+        """
+        conditions = [self._equal(name, value) for name, value in values.items()]
+        if conditions and self._chain is not None and self._chain.selects:
+            raise QueryError(
+                "equalities by keyword come before distinct() and limit(); or write filter('name == $0', …)"
+            )
+        found: Results[T] = Results(self._binding, (*self._conditions, *conditions), self._chain)
+        return found if query is None else found._then(_querying().query_of(query), arguments)
+
+    def where(self, *conditions: Expression | bool) -> Results[T]:
+        """Return the objects that fulfil expressions such as `Person.age >= 18`.
+
+        Type checkers take such an expression for a bool, because the class attribute is declared as
+        a value; at run time it is an `Expression`.
+        """
+        found = self
+        for one in conditions:
+            found = found._then(_querying().query_of(one))
+        return found
+
+    def sorted(self, *keys: str | tuple[str, str], reverse: bool = False) -> Results[T]:
+        """Return the objects in order of attributes or paths, each a name or `(name, "asc" | "desc")`."""
+        order = []
+        for key in keys:
+            name, direction = (key, "asc") if isinstance(key, str) else key
+            if direction not in ("asc", "desc"):
+                raise QueryError(f"sorted({name!r}): the direction is 'asc' or 'desc', not {direction!r}")
+            order.append((name, (direction == "asc") is not reverse))
+        if not order:
+            raise QueryError("sorted() needs at least one attribute")
+        return self._then(_querying().sort(order))
+
+    def distinct(self, *names: str) -> Results[T]:
+        """Return the first object of each combination of values of attributes or paths."""
+        if not names:
+            raise QueryError("distinct() needs at least one attribute")
+        return self._then(_querying().distinct(names))
+
+    def limit(self, count: int) -> Results[T]:
+        """Return the first objects, at most `count`."""
+        if type(count) is not int or count < 0:
+            raise QueryError(f"limit() needs an int of at least 0, not {count!r}")
+        return self._then(_querying().limit(count))
+
+    def _then(self, query: Query, arguments: tuple[Any, ...] = ()) -> Results[T]:
+        querying = _querying()
+        chain = (self._chain or querying.NOTHING).then(query, arguments)
+        found: Results[T] = Results(self._binding, self._conditions, chain)
+        if self._chain is not None:
+            querying.compiled(self._binding, query, arguments)  # for errors that show the place in this part
+        else:
+            found._compiled = found._compile(query)
+        return found
+
+    @property
+    def description(self) -> str:
+        """The query as text of the Realm Query Language; equalities by keyword are left out."""
+        return (self._chain or _querying().NOTHING).describe()
+
+    def explain(self) -> str:
+        """Return SQLite's plan for the query, one step a line; SEARCH … USING INDEX means an index serves."""
+        binding = self._ready()
+        sql, parameters = self._statement().select()
+        depth = {0: 0}
+        lines = []
+        for ident, parent, _, text in self._run(binding, f"EXPLAIN QUERY PLAN {sql}", parameters):
+            depth[ident] = depth.get(parent, 0) + 1
+            lines.append("  " * (depth[ident] - 1) + text)
+        return "\n".join(lines)
+
+    def linking(self, attribute: Attribute, target: ObjectBase) -> Results[T]:
+        """Return the objects whose `attribute` links to `target`."""
+        if not attribute.is_collection:
+            column = self._binding.columns[attribute.index]
+            condition = f"{quote(column.name)}=?"
+        else:
+            side = self._binding.table.sides[attribute.name]
+            condition = f"_row IN (SELECT owner FROM {quote(side.name)} WHERE value=?)"
+        return Results(self._binding, (*self._conditions, (condition, (target._row,))), self._chain)
+
+    def _single(self, name: str) -> Attribute:
+        """Find a single-valued attribute by its Python or stored name."""
+        for one in self._binding.singles:
+            if name in (one.declared.attribute, one.name):
+                return one
+        for one in self._binding.collections:
+            if name in (one.declared.attribute, one.name):
+                raise QueryError(f"{one.where} is a collection; only single values can be compared and sorted")
+        raise QueryError(f"{self._binding.name} has no property {name}")
+
+    def _equal(self, name: str, value: Any) -> Condition:
+        one = self._single(name)
+        column = quote(self._binding.columns[one.index].name)
+        if one.type is PropertyType.LINK:
+            target = self._binding.store.tables[one.declared.property.target or ""]
+            if value is None:
+                missing = f"NOT EXISTS(SELECT 1 FROM {quote(target.name)} AS target WHERE target._row={self._binding.quoted}.{column})"
+                return f"({column} IS NULL OR {missing})", ()
+            return f"{column}=?", (self._row_of(one, value),)
+        if one.type is PropertyType.MIXED:
+            from hinterland.realm.mixed import sql_of_value
+
+            return f"{column} IS ?", (sql_of_value(self._binding, one, value),)
+        raw = None if value is None else one.convert(value)
+        return (f"{column} IS NULL", ()) if raw is None else (f"{column}=?", (raw,))
+
+    def _row_of(self, one: Attribute, value: Any) -> int:
+        if not isinstance(value, ObjectBase) or type(value).__hinterland__.name != one.declared.property.target:
+            raise QueryError(f"{one.where} links to {one.declared.property.target}, not to {value!r}")
+        if value._binding.realm is not self._binding.realm:
+            raise QueryError(f"{one.where} cannot be compared with an object that is not in this realm")
+        return value._row
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def _where(self) -> str:
+        parts = [sql for sql, _ in self._conditions]
+        return f" WHERE {' AND '.join(parts)}" if parts else ""
+
+    @property
+    def _parameters(self) -> tuple[Any, ...]:
+        return tuple(value for _, values in self._conditions for value in values)
+
+    def _statement(self) -> Statement:
+        """Return the compiled query, which stays the same until the file's schema changes."""
+        binding = self._binding
+        known = self._compiled
+        if known is not None and known[0] is binding.store.schema:
+            return known[1]
+        self._compiled = self._compile((self._chain or _querying().NOTHING).query())
+        return self._compiled[1]
+
+    def _compile(self, query: Query) -> tuple[Any, Statement]:
+        binding = self._binding
+        arguments = () if self._chain is None else self._chain.arguments
+        within = None
+        if self._conditions:
+            within = (f"SELECT _row FROM {binding.quoted}{self._where()}", self._parameters)
+        return binding.store.schema, _querying().compiled(binding, query, arguments, within)
+
+    @property
+    def _columns(self) -> str:
+        """The select list of images, over the alias `t`."""
+        return ", ".join([*(f"t.{quote(column.name)}" for column in self._binding.columns), "t._row"])
+
+    @staticmethod
+    def _run(binding: Binding, sql: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
+        try:
+            return binding.execute(sql, parameters)
+        except sqlite3.OperationalError as error:
+            if any(part in str(error) for part in _TOO_COMPLEX):
+                raise _querying().query_error(error) from error
+            raise
+
+    def _token(self) -> tuple[Any, ...]:
+        """Return what changes whenever the rows may have changed; compare the parts by identity."""
+        binding = self._binding
+        if self._chain is not None:  # may speak of any class
+            return tuple(
+                part for one in binding.realm._bindings.values() for part in (one.structure, one.stamp, one.side_stamp)
+            )
+        if not self._conditions:
+            return (binding.structure,)
+        return binding.structure, binding.stamp, binding.side_stamp
+
+    def _ready(self) -> Binding:
+        """Check the thread and make SQL see what is buffered."""
+        binding = self._binding
+        binding.realm._check()
+        binding.realm._flush()
+        return binding
+
+    def _all_rows(self) -> list[int]:
+        binding = self._ready()
+        known = self._rows
+        token = self._token()
+        if known is not None and _same(known[0], token):
+            return known[1]
+        rows = [row for (row,) in self._run(binding, *self._statement().select())]
+        self._rows = (token, rows)
+        return rows
+
+    def __len__(self) -> int:
+        binding = self._ready()
+        known = self._count
+        token = self._token()
+        if known is not None and _same(known[0], token):
+            return known[1]
+        count = int(self._run(binding, *self._statement().count()).fetchone()[0])
+        self._count = (token, count)
+        return count
+
+    def __bool__(self) -> bool:
+        binding = self._ready()
+        return self._run(binding, *self._statement().first("1")).fetchone() is not None
+
+    def first(self) -> T | None:
+        """Return the first object, or None if there is none."""
+        binding = self._ready()
+        image = self._run(binding, *self._statement().first(self._columns)).fetchone()
+        return None if image is None else cast("T", binding.handle(image[-1], image))
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        rows = self._all_rows()
+        if isinstance(index, slice):
+            return list(self._objects(rows[index]))
+        try:
+            row = rows[index]
+        except IndexError:
+            raise IndexError(f"index {index} of {len(rows)} objects of {self._binding.name}") from None
+        return cast("T", self._binding.get(row))
+
+    def __contains__(self, obj: object) -> bool:
+        binding = self._ready()
+        if not isinstance(obj, ObjectBase) or obj._binding is not binding:
+            return False
+        sql, parameters = self._statement().contains()
+        return self._run(binding, sql, (*parameters, obj._row)).fetchone() is not None
+
+    def __iter__(self) -> Iterator[T]:
+        return self._pages() if self._statement().is_plain else self._ordered()
+
+    def _pages(self) -> Iterator[T]:
+        """Iterate in row order, page by page, each starting behind the last row seen."""
+        binding = self._ready()
+        last = binding.execute(f"SELECT max(_row) FROM {binding.quoted}").fetchone()[0]
+        sql, parameters = self._statement().page(self._columns)
+        seen, size = 0, _FIRST_PAGE
+        while last is not None:
+            page = self._run(binding, sql, (*parameters, seen, last, size)).fetchall()
+            yield from self._handles(page)
+            if len(page) < size:
+                return
+            seen, size = page[-1][-1], _PAGE
+            self._ready()
+
+    def _ordered(self) -> Iterator[T]:
+        """Iterate in the order of the query, whose images are fetched at once."""
+        binding = self._ready()
+        yield from self._handles(self._run(binding, *self._statement().select(self._columns)).fetchall())
+
+    def _handles(self, images: Sequence[Image]) -> Iterator[T]:
+        """Iterate over the objects of images just fetched, bringing up to date what changes meanwhile."""
+        binding = self._binding
+        new, cls = object.__new__, binding.cls
+        stamp = binding.stamp
+        table = binding.table
+        generation = table.updates
+        for image in images:
+            row = image[-1]
+            current = binding.stamp
+            if current is not stamp:
+                if table.updates is generation:
+                    for changes in generation.values():
+                        if row in changes:
+                            image = binding.overlay(row, image)
+                else:
+                    newest = _newest(binding, image, generation)
+                    if newest is None:
+                        continue
+                    image = newest
+            obj: Any = new(cls)
+            obj._binding = binding
+            obj._row = row
+            obj._image = image
+            obj._stamp = current
+            yield obj
+
+    def _objects(self, rows: Sequence[int]) -> Iterator[T]:
+        """Iterate over the objects of rows, in their order, leaving out those that are gone."""
+        binding = self._binding
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            self._ready()
+            some = rows[start : start + _ROWS_AT_ONCE]
+            places = ",".join("?" * len(some))
+            found = binding.execute(f"{binding.select} WHERE _row IN ({places})", list(some))
+            images = {image[-1]: image for image in found}
+            stamp = binding.stamp
+            generation = binding.table.updates
+            for row in some:
+                image = images.get(row)
+                if image is not None and binding.stamp is not stamp:
+                    image = _newest(binding, image, generation)
+                if image is not None:
+                    yield cast("T", binding.handle(row, image))
+
+    def __reversed__(self) -> Iterator[T]:
+        return self._objects(self._all_rows()[::-1])
+
+    def __repr__(self) -> str:
+        return f"<Results of {self._binding.name}, {len(self)} objects>"
+
+    # -- aggregates ------------------------------------------------------------------------------
+
+    def sum(self, name: str) -> Any:
+        """Return the sum of an attribute; 0 for no objects."""
+        return self._aggregate("sum", name)
+
+    def avg(self, name: str) -> Any:
+        """Return the mean of an attribute, nulls left out; None if nothing is left."""
+        return self._aggregate("avg", name)
+
+    def min(self, name: str) -> Any:
+        """Return the least value of an attribute, nulls left out; None if nothing is left."""
+        return self._aggregate("min", name)
+
+    def max(self, name: str) -> Any:
+        """Return the greatest value of an attribute, nulls left out; None if nothing is left."""
+        return self._aggregate("max", name)
+
+    def _aggregate(self, function: str, name: str) -> Any:
+        binding = self._ready()
+        one = self._single(name)
+        column = f"t.{quote(binding.columns[one.index].name)}"
+        try:
+            expression, kind = _querying().aggregate_of(function, one.type)
+        except QueryError as error:
+            raise QueryError(f"{one.where}: {error}") from None
+        statement = self._statement()
+        try:
+            raw = binding.execute(*statement.aggregate(expression, column)).fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if "integer overflow" not in str(error):
+                raise
+            raw = binding.execute(*statement.aggregate("rq_isum(v)", column)).fetchone()[0]
+        return _querying().result_of(function, one, kind, raw)
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def update(self, **values: Any) -> int:
+        """Set attributes of all objects; return how many there were."""
+        self._binding.check_write()
+        count = 0
+        for obj in self:
+            for name, value in values.items():
+                setattr(obj, name, value)
+            count += 1
+        return count
+
+    def delete_all(self) -> int:
+        """Delete all objects; return how many there were."""
+        from hinterland.realm.deleting import delete_rows
+
+        rows = self._all_rows()
+        delete_rows(self._binding, rows)
+        return len(rows)
+
+
+def _querying() -> Any:
+    """Return the module that compiles queries, loaded when the first one is asked."""
+    from hinterland.realm import querying
+
+    return querying
+
+
+def _newest(binding: Binding, image: Image, generation: object) -> Image | None:
+    """Return a row's image as it is now, given one that was fetched before something changed."""
+    updates = binding.table.updates
+    row: int = image[-1]
+    if updates is generation:
+        for changes in updates.values():
+            if row in changes:
+                return list(binding.overlay(row, image))
+        return image
+    found = binding.load(row)
+    if found is None or len(found) > len(binding.singles):
+        return found
+    return [*found, row]
+
+
+def _same(left: tuple[Any, ...], right: tuple[Any, ...]) -> bool:
+    return all(one is other for one, other in zip(left, right, strict=True))

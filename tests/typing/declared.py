@@ -1,0 +1,67 @@
+"""Accepted by type checkers: what the interface promises (checked by test_typing.py, never run)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import assert_type
+
+import hinterland as hl
+
+
+class Company(hl.Object):
+    name: str = hl.field(primary_key=True)
+    website: str | None = None
+    employees = hl.backlinks("Person", "employer")
+
+
+class Address(hl.EmbeddedObject):
+    street: str
+    city: str = ""
+
+
+class Person(hl.Object):
+    name: str = hl.field(index=True)
+    age: int = 0
+    nickname: str = hl.field(default="", name="nick")
+    born: datetime | None = None
+    employer: Company | None = None
+    home: Address | None = None
+    friends: hl.List[Person] = hl.List()
+    tags: hl.Set[str] = hl.Set()
+    scores: hl.Dict[int] = hl.Dict()
+    anything: hl.Mixed = None
+    cache: hl.Ignored[dict[str, int]] = hl.field(default_factory=dict)
+
+
+def use(realm: hl.Realm) -> None:
+    person = Person(name="Ada", age=36, employer=Company(name="Acme"), born=datetime.now(UTC))
+    assert_type(person.name, str)
+    assert_type(person.employer, Company | None)
+    assert_type(person.friends[0], Person)
+    assert_type(person.scores["a"], int)
+    assert_type(person.cache, dict[str, int])
+    with realm.write():
+        assert_type(realm.add(person), Person)
+        assert_type(realm.create(Company, {"name": "x"}, update="modified"), Company)
+        realm.add_all(Person(name=str(number)) for number in range(3))
+        person.friends.append(person)
+        person.tags.add("x")
+        person.age += 1
+        person.increment("age")
+        realm.delete(person)
+        realm.delete([person])
+        realm.delete(realm.objects(Person))
+    assert_type(realm.object(Company, "Acme"), Company | None)
+    people = realm.objects(Person)
+    assert_type(people, hl.Results[Person])
+    assert_type(people[0], Person)
+    assert_type(people[:2], list[Person])
+    assert_type(people.filter(name="x").sorted("age", ("name", "desc")).first(), Person | None)
+    assert_type(person.detach(), Person)
+    for each in people:
+        assert_type(each, Person)
+
+
+async def use_async(realm: hl.Realm) -> None:
+    assert_type(await realm.write_async(lambda other: other.add(Person(name="Eve"))), Person)
+    assert_type(await hl.Realm.open_async("x", schema=[Person]), hl.Realm)
