@@ -43,10 +43,14 @@ from hinterland.errors import (
     ValueTypeError,
     WrongThreadError,
 )
+from hinterland.realm.changes import Changes, KeyChanges, ObjectChange
 from hinterland.realm.configuration import Configuration
 from hinterland.realm.dictionaries import Dict
+from hinterland.realm.dynamic import DynamicRealm
+from hinterland.realm.freezing import ThreadSafeReference
 from hinterland.realm.identity import new_object_id
 from hinterland.realm.lists import List
+from hinterland.realm.migrating import MigrationRealm
 from hinterland.realm.notifications import Token
 from hinterland.realm.objects import AsymmetricObject, EmbeddedObject, Object
 from hinterland.realm.realm import Realm
@@ -88,6 +92,7 @@ __all__ = [
     "AsymmetricObject",
     "AuthenticationError",
     "BadChangesetError",
+    "Changes",
     "ChangesetError",
     "ClientReset",
     "ClientResetRequired",
@@ -101,6 +106,7 @@ __all__ = [
     "Credentials",
     "Dict",
     "DuplicateKeyError",
+    "DynamicRealm",
     "EmbeddedObject",
     "Expression",
     "FileBusyError",
@@ -111,13 +117,16 @@ __all__ = [
     "HinterlandError",
     "Ignored",
     "InvalidObjectError",
+    "KeyChanges",
     "Link",
     "List",
+    "MigrationRealm",
     "Mixed",
     "MultipleUsersError",
     "NewerFormatError",
     "NotInWriteError",
     "Object",
+    "ObjectChange",
     "ObjectId",
     "PermissionDeniedError",
     "Progress",
@@ -135,6 +144,7 @@ __all__ = [
     "StorageError",
     "SyncError",
     "SyncUser",
+    "ThreadSafeReference",
     "TimedOutError",
     "Timestamp",
     "Token",

@@ -1,6 +1,6 @@
 """The command line: `hinterland serve`, `hinterland token` and what an operator needs beside them.
 
-Only `hinterland version` works without the `server` extra; the rest says what to install.
+Only `hinterland version` and `hinterland realms check` work without the `server` extra; the rest says what to install.
 """
 
 from __future__ import annotations
@@ -94,13 +94,17 @@ def _add_token(commands: Any) -> None:
 
 
 def _add_realms(commands: Any) -> None:
-    realms = commands.add_parser("realms", help="look at the realms of a data directory")
+    realms = commands.add_parser("realms", help="look at realms")
     realms.set_defaults(run=lambda _: realms.print_help())
     actions = realms.add_subparsers(metavar="ACTION")
     listing = actions.add_parser("list", help="list all realms")
     listing.add_argument("--data", metavar="DIR", help=_DATA_HELP)
     listing.add_argument("--json", action="store_true", help="one JSON array")
     listing.set_defaults(run=_realms_list)
+    check = actions.add_parser("check", help="look for damage in a realm file", description="Exit status 1 if damaged.")
+    check.add_argument("file", metavar="FILE", help="a realm file, of a client or a server")
+    check.add_argument("--json", action="store_true", help="print a JSON object")
+    check.set_defaults(run=_realms_check)
 
 
 def _add_users(commands: Any) -> None:
@@ -193,6 +197,18 @@ def _realms_list(options: argparse.Namespace) -> int:
     ]
     _print_rows(rows, ("path", "version", "clients", "bytes"), as_json=options.json)
     return 0
+
+
+def _realms_check(options: argparse.Namespace) -> int:
+    from hinterland.store.upkeep import check_file
+
+    found = check_file(options.file)
+    if options.json:
+        print(json.dumps({"file": options.file, "problems": found}))
+    else:
+        for line in found or [f"{options.file}: no damage found"]:
+            print(line)
+    return 1 if found else 0
 
 
 def _users_list(options: argparse.Namespace) -> int:

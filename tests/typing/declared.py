@@ -58,6 +58,12 @@ def use(realm: hl.Realm) -> None:
     assert_type(people[:2], list[Person])
     assert_type(people.filter(name="x").sorted("age", ("name", "desc")).first(), Person | None)
     assert_type(person.detach(), Person)
+    token = people.observe(lambda found, changes: print(found[0].name, changes.deletions))
+    person.observe(lambda one, change: print(one.name, change.deleted), key_paths=["name"])
+    person.friends.observe(lambda friends, changes: print(friends[0].name, changes.insertions))
+    person.scores.observe(lambda scores, changes: print(changes.modifications))
+    with realm.write(without_notifying=[token]):
+        token.cancel()
     for each in people:
         assert_type(each, Person)
 
@@ -65,3 +71,5 @@ def use(realm: hl.Realm) -> None:
 async def use_async(realm: hl.Realm) -> None:
     assert_type(await realm.write_async(lambda other: other.add(Person(name="Eve"))), Person)
     assert_type(await hl.Realm.open_async("x", schema=[Person]), hl.Realm)
+    async for changes in realm.objects(Person).changes():
+        assert_type(changes, hl.Changes)

@@ -10,13 +10,14 @@ The generated text depends on types and indices only; no name of a program becom
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
-from hinterland.errors import SchemaError, ValueTypeError
+from hinterland.errors import CorruptFileError, SchemaError, ValueTypeError
 from hinterland.realm import conversion
 from hinterland.realm.binding import synchronise
 from hinterland.schema.declaration import GENERATED, MISSING, DeclaredProperty, FieldOptions
@@ -207,6 +208,10 @@ class Attribute(property):
             return self.from_sql(raw)
         except ValueTypeError as error:
             raise ValueTypeError(f"{self.where}: {error}") from None
+        except (TypeError, ValueError, ArithmeticError, LookupError, struct.error) as error:
+            raise CorruptFileError(
+                f"{self.where} holds {str(raw)[:40]}, which is no {self.type.name.lower()}; the file is damaged"
+            ) from error
 
     def default_sql(self) -> Any:
         """Return the SQL form of the declared default; MISSING if there is none or it is made anew each time."""

@@ -16,6 +16,7 @@ write buffer if nothing else can have happened, else from the file. A stamp is a
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -29,7 +30,7 @@ from hinterland.errors import (
     WrongThreadError,
 )
 from hinterland.schema.declaration import Declaration
-from hinterland.store.layout import quote
+from hinterland.store.layout import quote, storage_error
 from hinterland.store.sqlform import SqlValue, key_from_sql
 from hinterland.store.table import Table
 from hinterland.values import Key, PropertyType
@@ -219,7 +220,10 @@ class Binding:
         pending = table.inserts.get(row)
         if pending is not None:
             return pending if self.is_identity else [pending[index] for index in self.file_index]
-        image: Image | None = self.execute(self.select_one, (row,)).fetchone()
+        try:
+            image: Image | None = self.execute(self.select_one, (row,)).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise storage_error(error, self.realm.path) from error
         if image is not None and table.updates:
             return self.overlay(row, image)
         return image
@@ -248,7 +252,10 @@ class Binding:
         if self.is_writing or raw_key is None:
             assert self.key_type is not None
             return self.get(self.table.find(key_from_sql(self.key_type, raw_key)))
-        image = self.execute(self.select_by_key, (raw_key,)).fetchone()
+        try:
+            image = self.execute(self.select_by_key, (raw_key,)).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise storage_error(error, self.realm.path) from error
         return None if image is None else self.handle(image[-1], image)
 
     def get(self, row: int | None) -> ObjectBase | None:

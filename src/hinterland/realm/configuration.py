@@ -53,15 +53,20 @@ class Configuration:
     Attributes:
         path: The realm file; made if it is absent.
         schema: The classes to use; they are added to the file where it lacks them.
-        schema_version: Reserved for migrations; must be 0.
-        migration: Reserved for migrations; must be None.
+        schema_version: The number of the schema; raise it when a property changes its type or goes.
+        migration: Called with the old and the new realm, as `DynamicRealm` and `MigrationRealm`, when
+            the file has a lower schema_version; it runs inside one write transaction.
+        delete_if_migration_needed: Delete the file and start with an empty one instead of migrating;
+            for development.
         encryption_key: Reserved; must be None.
         read_only: Never write; the file must exist and have the classes of `schema`.
         in_memory: Keep the data in a temporary file that goes with the last instance; `path` is
             then only the name by which instances of this process share it.
         initial_data: Called once with the realm inside its first write transaction, when the file is new.
-        compact_on_launch: Reserved; must be None.
-        max_active_versions: Reserved; must be None.
+        compact_on_launch: Called with the file's bytes and those in use when the first instance of this
+            process opens it; the file is compacted if it returns True.
+        max_active_versions: Refuse to begin a transaction while a reader of this process pins a
+            version this much older.
         durable: Whether a commit survives a power failure; if not, it still survives a crash of the process.
         busy_timeout_s: How long `write()` waits for another writer of the file.
         changeset_sink: Receives each commit's changeset, if it is not empty; nothing is recorded without it.
@@ -88,6 +93,7 @@ class Configuration:
     on_close: Callable[[Realm], None] | None = None
     opener: Opener | None = None
     sync: object | None = None
+    delete_if_migration_needed: bool = False
 
     def check(self) -> None:
         """Refuse what cannot work.
@@ -97,16 +103,19 @@ class Configuration:
         """
         if not str(self.path):
             raise ConfigurationError("Configuration.path is empty; name a file")
-        unavailable = {
-            "schema_version": self.schema_version != 0,
-            "migration": self.migration is not None,
-            "encryption_key": self.encryption_key is not None,
-            "compact_on_launch": self.compact_on_launch is not None,
-            "max_active_versions": self.max_active_versions is not None,
-        }
-        for name, is_used in unavailable.items():
-            if is_used:
-                raise ConfigurationError(f"Configuration.{name} is not available in this version; leave it out")
+        if self.encryption_key is not None:
+            raise ConfigurationError("Configuration.encryption_key is not available in this version; leave it out")
+        if type(self.schema_version) is not int or not 0 <= self.schema_version < 2**63:
+            raise ConfigurationError(f"Configuration.schema_version is an int from 0, not {self.schema_version!r}")
+        if self.max_active_versions is not None and self.max_active_versions < 1:
+            raise ConfigurationError("Configuration.max_active_versions is at least 1, or None for no bound")
+        if self.changeset_sink is not None and (self.migration is not None or self.delete_if_migration_needed):
+            raise ConfigurationError(
+                "Configuration: a synchronised realm accepts additive changes of its schema only, which need no"
+                " migration; leave out migration and delete_if_migration_needed"
+            )
+        if self.read_only and self.delete_if_migration_needed:
+            raise ConfigurationError("Configuration: read_only and delete_if_migration_needed contradict each other")
         if self.read_only and self.in_memory:
             raise ConfigurationError("Configuration: read_only and in_memory contradict each other")
         if self.read_only and self.initial_data is not None:

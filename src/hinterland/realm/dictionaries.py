@@ -5,10 +5,11 @@ An entry whose link dangles stays and reads None (merge.md §2.5).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hinterland.errors import ValueTypeError
+from hinterland.realm import observing
 from hinterland.realm.binding import Binding
 from hinterland.realm.collections import Collection, managed_class, unmanaged_class
 from hinterland.realm.conversion import check_text
@@ -19,6 +20,10 @@ from hinterland.realm.objects import ObjectBase
 from hinterland.store.side_table import DictionaryTable
 from hinterland.store.sqlform import SqlValue, mixed_from_sql
 from hinterland.values import CollectionType, PropertyType, Special
+
+if TYPE_CHECKING:
+    from hinterland.realm.changes import KeyChanges
+    from hinterland.realm.notifications import Token
 
 __all__ = ["Dict", "ManagedDict"]
 
@@ -60,6 +65,22 @@ class Dict(Collection, MutableMapping[str, T], Generic[T]):
 
     def _replace(self, items: Any) -> None:
         self._fill(items)
+
+    def observe(
+        self, callback: Callable[[Dict[T], KeyChanges], None], *, key_paths: Sequence[str] | None = None
+    ) -> Token:
+        """Call `callback(dictionary, changes)` once at first, and after each change of the dictionary of a managed object.
+
+        Args:
+            callback: Is called on the realm's thread; see `Realm.observe`.
+            key_paths: Properties of linked elements whose changes count as modifications; by default
+                all of them, and those of objects they link to.
+        """
+        return observing.observe_collection(self, callback, key_paths)
+
+    def changes(self, *, key_paths: Sequence[str] | None = None) -> AsyncIterator[KeyChanges]:
+        """Iterate over changes with `async for`; the first one is empty and comes at once."""
+        return observing.changes_of_collection(self, key_paths)
 
     def __len__(self) -> int:
         return len(self._items)

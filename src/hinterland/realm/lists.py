@@ -6,9 +6,10 @@ index in the store and in changesets counts everything (merge.md §2.5). `_shown
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableSequence
-from typing import Any, Generic, TypeVar, overload
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, MutableSequence, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from hinterland.realm import observing
 from hinterland.realm.binding import Binding
 from hinterland.realm.collections import Collection, managed_class, unmanaged_class
 from hinterland.realm.detaching import copy_embedded
@@ -19,6 +20,10 @@ from hinterland.realm.mixed import _index as checked_index
 from hinterland.store.side_table import ListTable
 from hinterland.store.sqlform import SqlValue, mixed_from_sql
 from hinterland.values import CollectionType, PropertyType, Special
+
+if TYPE_CHECKING:
+    from hinterland.realm.changes import Changes
+    from hinterland.realm.notifications import Token
 
 __all__ = ["List", "ManagedList"]
 
@@ -54,6 +59,20 @@ class List(Collection, MutableSequence[T], Generic[T]):
 
     def _replace(self, items: Any) -> None:
         self._fill(items)
+
+    def observe(self, callback: Callable[[List[T], Changes], None], *, key_paths: Sequence[str] | None = None) -> Token:
+        """Call `callback(list, changes)` once at first, and after each change of the list of a managed object.
+
+        Args:
+            callback: Is called on the realm's thread; see `Realm.observe`.
+            key_paths: Properties of linked elements whose changes count as modifications; by default
+                all of them, and those of objects they link to.
+        """
+        return observing.observe_collection(self, callback, key_paths)
+
+    def changes(self, *, key_paths: Sequence[str] | None = None) -> AsyncIterator[Changes]:
+        """Iterate over changes with `async for`; the first one is empty and comes at once."""
+        return observing.changes_of_collection(self, key_paths)
 
     def __len__(self) -> int:
         return len(self._items)

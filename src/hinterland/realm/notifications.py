@@ -4,6 +4,10 @@ Commits of this process arrive through the `CommitBoard`, on the thread that mad
 other processes are noticed by `PRAGMA data_version` on a connection that keeps no snapshot. Both
 need an asyncio loop on the realm's thread to become visible by themselves; without one the realm
 moves, and its observers are called, in `refresh` and `write`.
+
+Whenever the realm has moved, the `Tracker` says which stored values changed since the last time, each
+`Observer` derives what that means for what it observes, and then all are called. Several commits that
+arrive together are one change.
 """
 
 from __future__ import annotations
@@ -11,13 +15,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Collection
+from itertools import count
 from pathlib import Path
 from threading import get_ident
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from hinterland.errors import UsageError
 
 if TYPE_CHECKING:
+    from hinterland.realm.observers import Observer
     from hinterland.realm.realm import Realm
+    from hinterland.realm.tracking import Tracker
 
 __all__ = ["Notifier", "Token"]
 
@@ -30,10 +39,11 @@ POLL_S: Final = 0.1
 class Token:
     """Stands for an observation; it goes on until `cancel`, or until the realm closes."""
 
-    __slots__ = ("_cancel",)
+    __slots__ = ("_cancel", "_number")
 
-    def __init__(self, cancel: Callable[[], None]) -> None:
+    def __init__(self, cancel: Callable[[], None], number: int = -1) -> None:
         self._cancel: Callable[[], None] | None = cancel
+        self._number = number
 
     def cancel(self) -> None:
         """Stop the calls; cancelling twice is harmless."""
@@ -42,13 +52,32 @@ class Token:
             cancel()
 
 
+class _Observation:
+    """An observer, and whom to tell: a callback that gets the changes, or a task that is woken to take them."""
+
+    __slots__ = ("callback", "is_started", "observer", "wake")
+
+    def __init__(self, observer: Observer, callback: Callable[[Any], None] | None, wake: Callable[[], None]) -> None:
+        self.observer = observer
+        self.callback = callback
+        self.wake = wake
+        self.is_started = False
+
+
+_NUMBERS: Final = count()
+
+
 class Notifier:
     """The observers of one realm instance, and what wakes them."""
 
     def __init__(self, realm: Realm) -> None:
         self._realm = realm
         self._observers: dict[int, Callable[[Realm], None]] = {}
-        self._next = 0
+        self._observations: dict[int, _Observation] = {}
+        self._tracker: Tracker | None = None
+        self._unwatch: Callable[[], None] = lambda: None
+        self._version = -1
+        self._is_delivering = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._probe: sqlite3.Connection | None = None
@@ -60,12 +89,18 @@ class Notifier:
     def start(self) -> None:
         """Begin to listen for commits."""
         self._unsubscribe = self._realm._store.board.subscribe(self._committed)
+        self._version = self._realm._store.version
         self._find_loop()
 
     def stop(self) -> None:
         """Stop everything."""
         self._unsubscribe()
+        self._unwatch()
+        self._unwatch = lambda: None
         self._observers = {}
+        observations, self._observations = self._observations, {}
+        for one in observations.values():
+            one.wake()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -75,25 +110,169 @@ class Notifier:
         self._loop = None
 
     def add(self, callback: Callable[[Realm], None]) -> Token:
-        """Add an observer."""
+        """Add an observer of the realm as a whole."""
+        self._refuse_frozen()
         self._find_loop()
-        number = self._next
-        self._next += 1
+        number = next(_NUMBERS)
         self._observers[number] = callback
 
         def cancel() -> None:
             self._observers.pop(number, None)
 
-        return Token(cancel)
+        return Token(cancel, number)
 
-    def deliver(self) -> None:
-        """Call the observers; what they raise is logged, since nobody is there to catch it."""
+    # -- observations ----------------------------------------------------------------------------
+
+    def observe(
+        self, observer: Observer, callback: Callable[[Any], None] | None, wake: Callable[[], None] = lambda: None
+    ) -> Token:
+        """Call `callback` with what `observer` finds, or `wake` when it may have found something.
+
+        The first call comes at once without an asyncio loop, from the loop if one runs, and in any
+        case not before the end of a transaction that is open.
+        """
+        self._refuse_frozen()
+        self._find_loop()
+        if self._tracker is None:
+            from hinterland.realm.tracking import Tracker
+
+            self._tracker = Tracker(self._realm)
+        if not self._observations:
+            self._unwatch = self._realm._store.board.watch()
+        number = next(_NUMBERS)
+        self._observations[number] = _Observation(observer, callback, wake)
+        if self._loop is None or callback is None:
+            self._start_waiting()
+        else:
+            self._loop.call_soon(self._start_waiting)
+        return Token(lambda: self._forget(number), number)
+
+    async def changes(self, observer: Observer) -> AsyncIterator[Any]:
+        """Iterate over what an observer finds; what happens between two steps comes together."""
+        news = asyncio.Event()
+        token = self.observe(observer, None, news.set)
+        if self._loop is not asyncio.get_running_loop():
+            token.cancel()
+            raise UsageError("changes() needs the asyncio loop of the thread that opened the realm")
+        try:
+            while not self._realm.is_closed:
+                await news.wait()
+                news.clear()
+                one = self._observations.get(token._number)
+                if one is None or self._realm.is_in_write:  # the end of the transaction sets the event again
+                    continue
+                if not one.is_started:
+                    yield self._begin(one)
+                elif change := observer.take():
+                    yield change
+                if observer.is_ended:
+                    return
+        finally:
+            token.cancel()
+
+    def _refuse_frozen(self) -> None:
+        if self._realm.is_frozen:
+            raise UsageError("what is frozen never changes; observe the live realm")
+
+    def _forget(self, number: int) -> None:
+        if self._observations.pop(number, None) is None:
+            return
+        assert self._tracker is not None
+        self._tracker.keep_only({name for one in self._observations.values() for name in one.observer.classes()})
+        if not self._observations:
+            self._unwatch()
+            self._unwatch = lambda: None
+
+    def _begin(self, one: _Observation) -> Any:
+        """Take the present state of what is observed as the one to compare with."""
+        assert self._tracker is not None
+        self._catch_up()
+        self._tracker.track(one.observer.classes())
+        one.is_started = True
+        return one.observer.start()
+
+    def _start_waiting(self) -> None:
+        """Make the first calls."""
+        if self._realm.is_closed or self._realm.is_in_write:
+            return
+        for number, one in list(self._observations.items()):
+            if one.is_started or number not in self._observations:
+                continue
+            if one.callback is None:
+                one.wake()
+            else:
+                self._tell(number, one, lambda one=one: self._begin(one))  # type: ignore[misc]
+
+    def _catch_up(self) -> None:
+        """Let all observers know what happened since the last time."""
+        if self._tracker is None:
+            return
+        step = self._tracker.advance()
+        if step is not None:
+            known: dict[int, set[int]] = {}
+            for one in self._observations.values():
+                if one.is_started:
+                    one.observer.note(step, known)
+
+    def deliver(self, silent: Collection[Token] = ()) -> None:
+        """Call the observers, except those of some tokens; for them the change is over.
+
+        What observers raise is logged, since nobody is there to catch it. If one of them writes, the
+        others are told of that afterwards.
+        """
+        self._version = self._realm._store.version
+        self._catch_up()
+        quiet = {token._number for token in silent}
+        for number in quiet & self._observations.keys():
+            self._observations[number].observer.take()
+        if self._is_delivering:
+            return
+        self._is_delivering = True
+        try:
+            version = -1
+            while version != self._version and not self._realm.is_closed:
+                version = self._version
+                self._call_all(quiet)
+                quiet = set()
+        finally:
+            self._is_delivering = False
+        self._start_waiting()
+
+    def settle(self) -> None:
+        """Make up for what a transaction held back, when it ended without a commit."""
+        if self._version != self._realm._store.version:
+            self.deliver()
+        else:
+            self._start_waiting()
+            for one in list(self._observations.values()):
+                one.wake()
+
+    def _call_all(self, quiet: set[int]) -> None:
         for number, callback in list(self._observers.items()):
-            if number in self._observers:
+            if number in self._observers and number not in quiet:
                 try:
                     callback(self._realm)
-                except Exception:  # noqa: BLE001 - see above
+                except Exception:  # noqa: BLE001 - see `deliver`
                     _log.exception("an observer of %s failed", self._realm.path)
+        for number, one in list(self._observations.items()):
+            if one.is_started and number in self._observations:
+                if one.callback is None:
+                    one.wake()
+                else:
+                    self._tell(number, one, one.observer.take)
+
+    def _tell(self, number: int, one: _Observation, find: Callable[[], Any]) -> None:
+        """Call an observer's callback with what is found, if there is anything to tell."""
+        assert one.callback is not None
+        was_started = one.is_started
+        try:
+            change = find()
+            if change or not was_started:
+                one.callback(change)
+        except Exception:  # noqa: BLE001 - see `deliver`
+            _log.exception("an observer in %s failed", self._realm.path)
+        if one.observer.is_ended:
+            self._forget(number)
 
     def _find_loop(self) -> None:
         """Use the asyncio loop that runs on this thread, if there is one."""

@@ -8,6 +8,7 @@ were given explicitly. A *managed* object is a view of a row (`realm.binding`).
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, dataclass_transform
 
 from hinterland.errors import InvalidObjectError, SchemaError, UsageError, ValueTypeError
@@ -27,9 +28,11 @@ from hinterland.values import (
 )
 
 if TYPE_CHECKING:
+    from hinterland.realm.changes import ObjectChange
+    from hinterland.realm.notifications import Token
     from hinterland.realm.realm import Realm
 
-__all__ = ["AsymmetricObject", "EmbeddedObject", "Object", "ObjectBase"]
+__all__ = ["AsymmetricObject", "EmbeddedObject", "Object", "ObjectBase", "ObjectMeta", "reserved_names"]
 
 _MODULE: Final = __name__
 
@@ -38,6 +41,7 @@ class ObjectMeta(type):
     """Reads a class body and puts descriptors in the place of its annotations."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> ObjectMeta:
+        """Make a class of what its body declares."""
         if namespace.get("__module__") == _MODULE:
             return super().__new__(mcs, name, bases, namespace, **options)
         kinds = {base.__hinterland_kind__ for base in bases if hasattr(base, "__hinterland_kind__")}
@@ -255,6 +259,30 @@ class ObjectBase(metaclass=ObjectMeta):
 
         return detach(self, depth)  # type: ignore[return-value]
 
+    def freeze(self) -> Self:
+        """Return the object as it is now, for ever and for all threads; see `Realm.freeze`."""
+        from hinterland.realm.freezing import freeze_object
+
+        return freeze_object(self)  # type: ignore[no-any-return]
+
+    def thaw(self, realm: Realm | None = None) -> Self | None:
+        """Return the live counterpart of a frozen object; None if it was deleted.
+
+        Args:
+            realm: The instance to find it in; by default the one that was frozen, on its own thread.
+
+        Raises:
+            WrongThreadError: This is another thread, and no realm was given.
+        """
+        from hinterland.realm.freezing import thaw_in
+
+        return thaw_in(self, realm)  # type: ignore[no-any-return]
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the object belongs to a frozen realm."""
+        return self._stamp is not None and bool(self._binding.realm.is_frozen)
+
     def increment(self, attribute: str, amount: int = 1) -> None:
         """Add to an int property; increments of several devices add up.
 
@@ -264,6 +292,21 @@ class ObjectBase(metaclass=ObjectMeta):
         from hinterland.realm.incrementing import increment
 
         increment(self, attribute, amount)
+
+    def observe(
+        self, callback: Callable[[Self, ObjectChange], None], *, key_paths: Sequence[str] | None = None
+    ) -> Token:
+        """Call `callback(object, change)` once at first, and after each change of a managed object.
+
+        Args:
+            callback: Is called on the realm's thread; see `Realm.observe`. When the object has been
+                deleted, it is called for the last time.
+            key_paths: The properties to look at, such as `"name"`, `"employer.name"`; by default all,
+                with what is embedded, but not into linked objects.
+        """
+        from hinterland.realm.observing import observe_object
+
+        return observe_object(self, callback, key_paths)
 
     # -- comparison ------------------------------------------------------------------------------
 
@@ -326,3 +369,8 @@ class AsymmetricObject(ObjectBase):
 
 
 _RESERVED: Final = frozenset(name for name in vars(ObjectBase) if not name.startswith("__")) | {"_ignored"}
+
+
+def reserved_names() -> frozenset[str]:
+    """Return the names that no property can have as an attribute."""
+    return _RESERVED | _INIT_GLOBALS.keys() | {"self", "mask", "parent", "MISSING", "UNMANAGED"}

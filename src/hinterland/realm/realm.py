@@ -24,12 +24,15 @@ from hinterland.errors import (
 from hinterland.realm import adding, creating, deleting
 from hinterland.realm.binding import Attempt, Binding
 from hinterland.realm.configuration import Configuration, ProgressCallback
+from hinterland.realm.dynamic import DynamicRealm
+from hinterland.realm.file_care import FileCare, compact_on_launch
 from hinterland.realm.files import OpenFile, delete_files
 from hinterland.realm.notifications import Notifier, Token
 from hinterland.realm.objects import ObjectBase
 from hinterland.realm.recording import record_value
 from hinterland.realm.results import Results
-from hinterland.realm.schema_update import update_schema
+from hinterland.realm.schema_update import SCHEMA_VERSION, MigrationNeeded, update_schema
+from hinterland.realm.snapshots import Snapshots
 from hinterland.realm.writer import Reference, Writer
 from hinterland.schema.types import Schema
 from hinterland.schema.validation import validate
@@ -44,7 +47,7 @@ R = TypeVar("R")
 UpdateMode = Literal["never", "modified", "all"]
 
 
-class Realm:
+class Realm(Snapshots, FileCare):
     """An open realm; see `Realm.open`. It belongs to the thread that opened it, with all its objects."""
 
     def __init__(self, configuration: Configuration, file: OpenFile, store: Store) -> None:
@@ -118,7 +121,8 @@ class Realm:
 
     @classmethod
     def _open(cls, configuration: Configuration, *, session: Any = None, is_sibling: bool = False) -> Realm:
-        configuration.check()
+        if not is_sibling:
+            configuration.check()
         declarations = validate(one.__hinterland__ for one in configuration.schema or ())
         file = OpenFile.take(configuration.path, in_memory=configuration.in_memory)
         realm = None
@@ -130,16 +134,21 @@ class Realm:
                 busy_timeout_s=configuration.busy_timeout_s,
             )
             realm = cls(configuration, file, store)
+            if file.instances == 1:
+                compact_on_launch(configuration, store)
             update_schema(realm, Schema.of(one.schema for one in declarations.values()))
             if is_sibling:
                 realm._session = session
             elif configuration.on_open is not None:
                 realm._session = configuration.on_open(realm)
-        except BaseException:
+        except BaseException as error:
             if realm is None:
                 file.release()
             else:
                 realm._close()
+            if isinstance(error, MigrationNeeded):
+                delete_files(configuration.path)
+                return cls._open(replace(configuration, delete_if_migration_needed=False), session=session)
             raise
         realm._notifier.start()
         return realm
@@ -149,6 +158,13 @@ class Realm:
         for cls in self._configuration.schema or ():
             binding = Binding(self, cls)
             self._bindings[binding.name] = self._by_class[cls] = binding
+
+    def _unbind(self) -> None:
+        """Forget the bindings; the realm will not open."""
+        for binding in self._bindings.values():
+            binding.thread = -1
+        self._bindings = {}
+        self._by_class = {}
 
     def close(self) -> None:
         """Close the realm; closing twice is harmless. A write transaction is rolled back."""
@@ -168,6 +184,8 @@ class Realm:
         self._notifier.stop()
         if self._writer is not None:
             self._writer.stop()
+        if self._finalizer is not None:
+            self._finalizer.detach()
         self._store.close()
         self._file.release()
 
@@ -233,6 +251,22 @@ class Realm:
         return self._store.schema
 
     @property
+    def schema_version(self) -> int:
+        """The schema version of the file; 0 if none was ever declared."""
+        self._check()
+        found = self._store.setting(SCHEMA_VERSION, 0)
+        return found if isinstance(found, int) else 0
+
+    @property
+    def dynamic(self) -> DynamicRealm:
+        """The realm by names: `realm.dynamic.objects("Person")`, whether the class is declared or not.
+
+        Classes that are not declared are made of what the file says when they are first used.
+        """
+        self._check()
+        return DynamicRealm(self)
+
+    @property
     def session(self) -> Any:
         """The synchronisation session; None for a local realm."""
         return self._session
@@ -266,7 +300,7 @@ class Realm:
         Inside a write transaction nothing happens: that is the newest version.
         """
         self._check()
-        if self._transaction is not None or not self._store.refresh():
+        if self._transaction is not None or self.is_frozen or not self._store.refresh():
             return False
         self._moved()
         self._notifier.deliver()
@@ -314,17 +348,24 @@ class Realm:
     # -- writing ---------------------------------------------------------------------------------
 
     @contextmanager
-    def write(self) -> Iterator[Realm]:
-        """Open a write transaction; commit at the end, or roll back if an exception leaves the block."""
+    def write(self, *, without_notifying: Iterable[Token] = ()) -> Iterator[Realm]:
+        """Open a write transaction; commit at the end, or roll back if an exception leaves the block.
+
+        Args:
+            without_notifying: Observations of this realm instance that need not be told, because
+                the program shows the change already.
+        """
+        silent = tuple(without_notifying)
         self._begin()
         try:
             yield self
         except BaseException:
             if self._transaction is not None:
                 self._rollback()
+                self._notifier.settle()
             raise
         if self._transaction is not None:
-            self._commit()
+            self._commit(silent)
 
     async def write_async(self, function: Callable[[Realm], R]) -> R:
         """Run `function(realm)` in a write transaction on the realm's writer thread.
@@ -347,7 +388,15 @@ class Realm:
         if self._transaction is not None:
             raise UsageError(f"{self.path} is already in a write transaction; transactions cannot be nested")
         before = self._store.version
+        if self.is_frozen:
+            raise ReadOnlyError(f"this instance of {self.path} is frozen; write to the live one, see thaw()")
         transaction = self._store.begin_write()
+        try:
+            self._check_versions()
+        except BaseException:
+            transaction.rollback()
+            self._moved()
+            raise
         self._transaction = transaction
         self._changes_before = self._store.connection.total_changes
         has_moved = self._store.version != before
@@ -365,7 +414,7 @@ class Realm:
             binding.is_writing = True
             binding.stamp[1] = self._attempt
 
-    def _commit(self) -> None:
+    def _commit(self, silent: tuple[Token, ...] = ()) -> None:
         transaction = self._transaction
         assert transaction is not None
         store = self._store
@@ -376,10 +425,14 @@ class Realm:
             if store.connection.total_changes == self._changes_before:
                 transaction.rollback()
                 self._end()
+                if store.version != version - 1:  # somebody else's commit came in between
+                    self._moved()
+                self._notifier.settle()
                 return
             transaction.commit(version)
         except BaseException:
             self._rollback()
+            self._notifier.settle()
             raise
         self._end()
         if store.version == version:
@@ -390,7 +443,7 @@ class Realm:
                     binding.attach()
         else:
             self._moved()
-        self._notifier.deliver()
+        self._notifier.deliver(silent)
 
     def _store_changeset(self, transaction: WriteTransaction, version: int) -> None:
         recorder = self._recorder

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
 from hinterland.errors import QueryError, UsageError
+from hinterland.realm import observing
 from hinterland.realm.binding import Binding, Image
 from hinterland.realm.objects import ObjectBase
-from hinterland.store.layout import quote
+from hinterland.store.layout import quote, storage_error
 from hinterland.values import ClassKind, PropertyType
 
 if TYPE_CHECKING:
     from hinterland.query import Chain, Expression, Query, Statement
     from hinterland.realm.attributes import Attribute
+    from hinterland.realm.changes import Changes
+    from hinterland.realm.notifications import Token
+    from hinterland.realm.realm import Realm
 
 __all__ = ["Results"]
 
@@ -130,6 +134,18 @@ class Results(Sequence[T], Generic[T]):
             lines.append("  " * (depth[ident] - 1) + text)
         return "\n".join(lines)
 
+    def freeze(self) -> Results[T]:
+        """Return the results as they are now, for ever and for all threads; see `Realm.freeze`."""
+        from hinterland.realm.freezing import freeze_results
+
+        return freeze_results(self)
+
+    def thaw(self, realm: Realm | None = None) -> Results[T]:
+        """Return the live counterpart of frozen results, in a realm or in the one that was frozen."""
+        from hinterland.realm.freezing import thaw_in
+
+        return cast("Results[T]", thaw_in(self, realm))
+
     def linking(self, attribute: Attribute, target: ObjectBase) -> Results[T]:
         """Return the objects whose `attribute` links to `target`."""
         if not attribute.is_collection:
@@ -214,6 +230,14 @@ class Results(Sequence[T], Generic[T]):
                 raise _querying().query_error(error) from error
             raise
 
+    @classmethod
+    def _fetch(cls, binding: Binding, sql: str, parameters: Sequence[Any]) -> list[Any]:
+        """Run a statement and return all its rows; damage that it comes upon is an error of ours."""
+        try:
+            return cls._run(binding, sql, parameters).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise storage_error(error, binding.realm.path) from error
+
     def _token(self) -> tuple[Any, ...]:
         """Return what changes whenever the rows may have changed; compare the parts by identity."""
         binding = self._binding
@@ -238,7 +262,7 @@ class Results(Sequence[T], Generic[T]):
         token = self._token()
         if known is not None and _same(known[0], token):
             return known[1]
-        rows = [row for (row,) in self._run(binding, *self._statement().select())]
+        rows = [row for (row,) in self._fetch(binding, *self._statement().select())]
         self._rows = (token, rows)
         return rows
 
@@ -248,18 +272,18 @@ class Results(Sequence[T], Generic[T]):
         token = self._token()
         if known is not None and _same(known[0], token):
             return known[1]
-        count = int(self._run(binding, *self._statement().count()).fetchone()[0])
+        count = int(self._fetch(binding, *self._statement().count())[0][0])
         self._count = (token, count)
         return count
 
     def __bool__(self) -> bool:
         binding = self._ready()
-        return self._run(binding, *self._statement().first("1")).fetchone() is not None
+        return bool(self._fetch(binding, *self._statement().first("1")))
 
     def first(self) -> T | None:
         """Return the first object, or None if there is none."""
         binding = self._ready()
-        image = self._run(binding, *self._statement().first(self._columns)).fetchone()
+        image = next(iter(self._fetch(binding, *self._statement().first(self._columns))), None)
         return None if image is None else cast("T", binding.handle(image[-1], image))
 
     @overload
@@ -289,11 +313,11 @@ class Results(Sequence[T], Generic[T]):
     def _pages(self) -> Iterator[T]:
         """Iterate in row order, page by page, each starting behind the last row seen."""
         binding = self._ready()
-        last = binding.execute(f"SELECT max(_row) FROM {binding.quoted}").fetchone()[0]
+        last = self._fetch(binding, f"SELECT max(_row) FROM {binding.quoted}", ())[0][0]
         sql, parameters = self._statement().page(self._columns)
         seen, size = 0, _FIRST_PAGE
         while last is not None:
-            page = self._run(binding, sql, (*parameters, seen, last, size)).fetchall()
+            page = self._fetch(binding, sql, (*parameters, seen, last, size))
             yield from self._handles(page)
             if len(page) < size:
                 return
@@ -303,7 +327,7 @@ class Results(Sequence[T], Generic[T]):
     def _ordered(self) -> Iterator[T]:
         """Iterate in the order of the query, whose images are fetched at once."""
         binding = self._ready()
-        yield from self._handles(self._run(binding, *self._statement().select(self._columns)).fetchall())
+        yield from self._handles(self._fetch(binding, *self._statement().select(self._columns)))
 
     def _handles(self, images: Sequence[Image]) -> Iterator[T]:
         """Iterate over the objects of images just fetched, bringing up to date what changes meanwhile."""
@@ -390,6 +414,26 @@ class Results(Sequence[T], Generic[T]):
                 raise
             raw = binding.execute(*statement.aggregate("rq_isum(v)", column)).fetchone()[0]
         return _querying().result_of(function, one, kind, raw)
+
+    # -- observing -------------------------------------------------------------------------------
+
+    def observe(
+        self, callback: Callable[[Results[T], Changes], None], *, key_paths: Sequence[str] | None = None
+    ) -> Token:
+        """Call `callback(results, changes)` once at first, and after each change of the results.
+
+        Args:
+            callback: Is called on the realm's thread; see `Realm.observe`.
+            key_paths: Properties whose changes count as modifications, such as `"name"`,
+                `"employer.name"`, `"friends.*"`. By default all of them, and those of linked
+                objects down to the fourth link.
+        """
+        observer = observing.of_results(self, key_paths)
+        return self._binding.realm._notifier.observe(observer, lambda changes: callback(self, changes))
+
+    def changes(self, *, key_paths: Sequence[str] | None = None) -> AsyncIterator[Changes]:
+        """Iterate over changes with `async for`; the first one is empty and comes at once."""
+        return self._binding.realm._notifier.changes(observing.of_results(self, key_paths))
 
     # -- writing ---------------------------------------------------------------------------------
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from hinterland.errors import SchemaError
-from hinterland.schema.difference import Difference, difference
+from hinterland.realm.migrating import migrate, open_old
+from hinterland.schema.difference import Difference, describe, difference
 from hinterland.schema.types import ClassSchema, Property, Schema
+from hinterland.store.schema_change import change_property, is_nullability_only
 from hinterland.values import ClassKind, CollectionType, PropertyType
 
 if TYPE_CHECKING:
@@ -14,35 +17,103 @@ if TYPE_CHECKING:
     from hinterland.realm.realm import Realm
     from hinterland.store.transaction import WriteTransaction
 
-__all__ = ["update_schema"]
+__all__ = ["SCHEMA_VERSION", "MigrationNeeded", "update_schema"]
+
+SCHEMA_VERSION: Final = "schema_version"
+"""The setting that holds the schema version of the file."""
+
+
+class MigrationNeeded(Exception):
+    """The file is to be deleted instead of migrated."""
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What has to be done to a file."""
+
+    missing: Difference
+    is_new: bool = False
+    sets_version: bool = False
+    migrates: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.missing) or self.is_new or self.sets_version
 
 
 def update_schema(realm: Realm, wanted: Schema) -> None:
-    """Add what the file lacks, in one transaction with the initial data of a new file.
+    """Bring the file up to the declared classes, in one transaction with migration or initial data.
 
     Raises:
-        SchemaError: The file has a class or property in another form, or may not be written.
+        SchemaError: The file has a class or property in another form, a newer schema version, or may
+            not be written.
+        MigrationNeeded: The configuration says to delete the file instead.
     """
-    store = realm._store
-    initial_data = realm.configuration.initial_data
-    missing = difference(store.schema, wanted)
-    is_new = store.version == 0 and initial_data is not None
-    if not missing and not is_new:
+    plan = _plan(realm, wanted)
+    if not plan:
         realm._bind()
         return
-    if store.read_only:
-        raise SchemaError(f"{realm.path} lacks {_summary(missing)}, and read_only does not add it")
+    if realm._store.read_only:
+        lack = _summary(plan.missing) if plan.missing else "the declared schema version"
+        raise SchemaError(f"{realm.path} lacks {lack}, and read_only does not add it")
     with realm.write():
-        transaction = store.transaction
-        assert transaction is not None
-        # Another instance may have been quicker.
-        is_new = store.version == 0 and initial_data is not None
-        _apply(transaction, realm._recorder, difference(store.schema, wanted))
-        realm._bind()
-        realm._rejoin()
-        if is_new:
-            assert initial_data is not None
-            initial_data(realm)
+        plan = _plan(realm, wanted)  # another instance may have been quicker
+        migration = realm.configuration.migration if plan.migrates else None
+        old = None if migration is None else open_old(realm)
+        try:
+            _carry_out(realm, plan, old)
+        except BaseException:
+            realm._unbind()  # the file will not have what the classes say
+            raise
+        finally:
+            if old is not None:
+                old._close()
+
+
+def _plan(realm: Realm, wanted: Schema) -> _Plan:
+    store, configuration = realm._store, realm.configuration
+    is_new = store.version == 0 and configuration.initial_data is not None
+    if configuration.schema is None:
+        return _Plan(Difference(), is_new)
+    stored, declared = realm.schema_version, configuration.schema_version
+    if declared < stored and configuration.changeset_sink is None:
+        raise SchemaError(
+            f"{realm.path} has schema version {stored} and the program declares {declared}; use the newer program"
+        )
+    migrates = stored < declared and bool(store.schema.classes) and configuration.changeset_sink is None
+    advice = None
+    if configuration.changeset_sink is not None:
+        advice = "a synchronised realm accepts additive changes only: give the new property another name"
+    elif not migrates and not configuration.delete_if_migration_needed:
+        advice = f"raise schema_version above {stored} and pass a migration, or give the new property another name"
+    missing = difference(store.schema, wanted, advice=advice)
+    if configuration.delete_if_migration_needed and (migrates or missing.changes):
+        raise MigrationNeeded
+    if configuration.migration is None:
+        for class_name, old, new in missing.changes:
+            if not is_nullability_only(old, new):
+                raise SchemaError(
+                    f"{class_name}.{new.name} is {describe(old)} in the realm and declared {describe(new)};"
+                    " pass a migration, which can save its values"
+                )
+    return _Plan(missing, is_new, stored < declared, migrates)
+
+
+def _carry_out(realm: Realm, plan: _Plan, old: Realm | None) -> None:
+    configuration = realm.configuration
+    transaction = realm._store.transaction
+    assert transaction is not None
+    for class_name, _, new in plan.missing.changes:
+        change_property(transaction, class_name, new)
+    _apply(transaction, realm._recorder, plan.missing)
+    realm._bind()
+    realm._rejoin()
+    if plan.is_new and configuration.initial_data is not None:
+        configuration.initial_data(realm)
+    if old is not None:
+        migrate(realm, old)
+        transaction.flush()
+    if plan.sets_version:
+        transaction.set_setting(SCHEMA_VERSION, configuration.schema_version)
 
 
 def _summary(missing: Difference) -> str:
@@ -50,6 +121,8 @@ def _summary(missing: Difference) -> str:
         return f"the class {missing.classes[0].name}"
     if missing.properties:
         return f"the property {missing.properties[0][0]}.{missing.properties[0][1].name}"
+    if missing.changes:
+        return f"the new type of {missing.changes[0][0]}.{missing.changes[0][2].name}"
     return f"the index of {missing.indexes[0][0]}.{missing.indexes[0][1]}"
 
 

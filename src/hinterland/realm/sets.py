@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableSet
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, MutableSet, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hinterland.errors import ValueTypeError
+from hinterland.realm import observing
 from hinterland.realm.binding import Binding
 from hinterland.realm.collections import Collection, managed_class, unmanaged_class
 from hinterland.store.side_table import SetTable
 from hinterland.values import CollectionType, PropertyType
+
+if TYPE_CHECKING:
+    from hinterland.realm.changes import Changes
+    from hinterland.realm.notifications import Token
 
 __all__ = ["ManagedSet", "Set"]
 
@@ -56,6 +61,20 @@ class Set(Collection, MutableSet[T], Generic[T]):
     def _replace(self, items: Any) -> None:
         self._items = []
         self._fill(items)
+
+    def observe(self, callback: Callable[[Set[T], Changes], None], *, key_paths: Sequence[str] | None = None) -> Token:
+        """Call `callback(set, changes)` once at first, and after each change of the set of a managed object.
+
+        Args:
+            callback: Is called on the realm's thread; see `Realm.observe`.
+            key_paths: Properties of linked elements whose changes count as modifications; by default
+                all of them, and those of objects they link to.
+        """
+        return observing.observe_collection(self, callback, key_paths)
+
+    def changes(self, *, key_paths: Sequence[str] | None = None) -> AsyncIterator[Changes]:
+        """Iterate over changes with `async for`; the first one is empty and comes at once."""
+        return observing.changes_of_collection(self, key_paths)
 
     def __len__(self) -> int:
         return len(self._items)

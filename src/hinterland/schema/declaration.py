@@ -25,6 +25,7 @@ from hinterland.values import ClassKind, CollectionType, ObjectId, PropertyType,
 __all__ = [
     "GENERATED",
     "MISSING",
+    "PYTHON_TYPES",
     "Backlinks",
     "Declaration",
     "DeclaredProperty",
@@ -34,6 +35,7 @@ __all__ = [
     "backlinks",
     "declare",
     "field",
+    "forward",
 ]
 
 T = TypeVar("T")
@@ -224,6 +226,19 @@ _TYPES: Final[dict[Any, PropertyType]] = {
     Mixed: PropertyType.MIXED,
     Any: PropertyType.MIXED,
 }
+
+PYTHON_TYPES: Final[dict[PropertyType, Any]] = {
+    **{kind: python for python, kind in _TYPES.items()},
+    PropertyType.TIMESTAMP: Timestamp,
+    PropertyType.MIXED: Mixed,
+}
+"""The annotation of each type, for classes that are made of a file's schema."""
+
+
+def forward(name: str, *, is_optional: bool) -> Any:
+    """Return the annotation of a link to a class known by its name."""
+    return _Forward(name, is_optional)
+
 
 KEY_TYPES: Final = frozenset({PropertyType.INT, PropertyType.STRING, PropertyType.OBJECT_ID, PropertyType.UUID})
 _INDEXABLE: Final = KEY_TYPES | {PropertyType.BOOL, PropertyType.TIMESTAMP, PropertyType.MIXED}

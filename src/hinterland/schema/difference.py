@@ -17,16 +17,24 @@ class Difference:
     classes: list[ClassSchema] = field(default_factory=list)
     properties: list[tuple[str, Property]] = field(default_factory=list)
     indexes: list[tuple[str, str]] = field(default_factory=list)
+    changes: list[tuple[str, Property, Property]] = field(default_factory=list)
+    """Class, stored and wanted form of properties that a migration has to change."""
 
     def __bool__(self) -> bool:
-        return bool(self.classes or self.properties or self.indexes)
+        return bool(self.classes or self.properties or self.indexes or self.changes)
 
 
-def difference(stored: Schema, wanted: Schema) -> Difference:
+def difference(stored: Schema, wanted: Schema, *, advice: str | None = None) -> Difference:
     """Return what must be added to `stored` so that it has all of `wanted`.
 
+    Args:
+        stored: The classes in the file.
+        wanted: The classes as declared.
+        advice: What to do about a property whose type differs; without it such properties are
+            returned as `changes`.
+
     Raises:
-        SchemaError: A class or property exists in another form; names it and both forms.
+        SchemaError: A class exists in another form or, with `advice`, a property; names both forms.
     """
     found = Difference()
     for one in wanted:
@@ -49,19 +57,26 @@ def difference(stored: Schema, wanted: Schema) -> Difference:
             if old is None:
                 found.properties.append((one.name, each))
                 continue
-            _check_same(one.name, old, each)
+            if _form(old) != _form(each):
+                if advice is not None or one.key == each.name:
+                    raise SchemaError(_refusal(one.name, old, each, is_key=one.key == each.name, advice=advice or ""))
+                found.changes.append((one.name, old, each))
+                continue
             # An index that is no longer declared stays: another program may want it.
             if each.indexed and not old.indexed and each.name != one.key:
                 found.indexes.append((one.name, each.name))
     return found
 
 
-def _check_same(class_name: str, old: Property, new: Property) -> None:
-    if (old.type, old.collection, old.target, old.nullable) != (new.type, new.collection, new.target, new.nullable):
-        raise SchemaError(
-            f"{class_name}.{new.name} is {describe(old)} in the realm and declared {describe(new)};"
-            " a property's type cannot change: give the new one another name"
-        )
+def _form(one: Property) -> tuple[object, ...]:
+    return one.type, one.collection, one.target, one.nullable
+
+
+def _refusal(class_name: str, old: Property, new: Property, *, is_key: bool, advice: str) -> str:
+    what = f"{class_name}.{new.name} is {describe(old)} in the realm and declared {describe(new)}; "
+    if is_key:
+        return what + "a primary key cannot change: declare a class of another name, and copy the objects"
+    return what + advice
 
 
 def describe(one: Property) -> str:

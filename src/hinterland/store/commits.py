@@ -1,7 +1,8 @@
 """Tell everyone in this process who has a realm file open that a commit happened.
 
 Other processes notice by `PRAGMA data_version`; within a process this board is the shortcut
-that costs nothing when nobody listens.
+that costs nothing when nobody listens. While a realm has observers, the board also knows which rows
+the latest commits of this process touched.
 """
 
 from __future__ import annotations
@@ -9,10 +10,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Final
 from weakref import WeakValueDictionary
 
-__all__ = ["CommitBoard"]
+__all__ = ["CommitBoard", "Touched"]
+
+Touched = dict[int, set[int]]
+"""Rows by class number (`Table.id`)."""
+
+COMMITS_MAX: Final = 256
+"""How many commits are remembered; who is further behind looks at everything."""
 
 
 class CommitBoard:
@@ -24,6 +31,10 @@ class CommitBoard:
     def __init__(self) -> None:
         self._listeners: tuple[Callable[[int], None], ...] = ()
         self._lock = threading.Lock()
+        self.pins: dict[int, int] = {}
+        """The version that each store of this process reads, by the store's `id`."""
+        self._watchers = 0
+        self._commits: dict[int, tuple[int, Touched | None]] = {}
 
     @classmethod
     def for_path(cls, path: str) -> CommitBoard:
@@ -53,3 +64,47 @@ class CommitBoard:
         """Tell all listeners that the file is now at `version`."""
         for listener in self._listeners:
             listener(version)
+
+    # -- touched rows ----------------------------------------------------------------------------
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody wants to know which rows commits touch."""
+        return self._watchers > 0
+
+    def watch(self) -> Callable[[], None]:
+        """Have touched rows noted from the next write transaction on; return the way to stop."""
+        with self._lock:
+            self._watchers += 1
+
+        def stop() -> None:
+            with self._lock:
+                self._watchers -= 1
+                if not self._watchers:
+                    self._commits = {}
+
+        return stop
+
+    def note(self, before: int, version: int, touched: Touched | None) -> None:
+        """Remember what the commit that led from one version to the next touched; None if that is unknown."""
+        with self._lock:
+            if self._watchers:
+                self._commits[version] = (before, touched)
+                if len(self._commits) > COMMITS_MAX:
+                    del self._commits[next(iter(self._commits))]
+
+    def touched_between(self, first: int, last: int) -> Touched | None:
+        """Return the rows that commits after version `first` and up to `last` touched; None if unknown.
+
+        It is unknown when another process made one of them, or nobody was watching.
+        """
+        found: Touched = {}
+        with self._lock:
+            while last > first:
+                before, touched = self._commits.get(last, (0, None))
+                if touched is None:
+                    return None
+                for class_id, rows in touched.items():
+                    found.setdefault(class_id, set()).update(rows)
+                last = before
+        return found if last == first else None

@@ -70,7 +70,14 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def connect(path: str, *, read_only: bool, durable: bool, busy_timeout_s: float) -> sqlite3.Connection:
+def connect(
+    path: str,
+    *,
+    read_only: bool,
+    durable: bool,
+    busy_timeout_s: float,
+    factory: type[sqlite3.Connection] = sqlite3.Connection,
+) -> sqlite3.Connection:
     """Open a connection to the realm file at `path`, creating the file if it is absent.
 
     Raises:
@@ -89,6 +96,7 @@ def connect(path: str, *, read_only: bool, durable: bool, busy_timeout_s: float)
             isolation_level=None,
             check_same_thread=False,
             cached_statements=1024,
+            factory=factory,
         )
     except sqlite3.Error as error:
         raise StorageError(f"{path} cannot be opened: {error}") from error
@@ -109,7 +117,7 @@ def storage_error(error: sqlite3.Error, path: str) -> StorageError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_NOTADB:
         return ForeignFileError(f"{path} is not a realm file, or is encrypted")
-    if code == sqlite3.SQLITE_CORRUPT:
+    if code == sqlite3.SQLITE_CORRUPT or "Could not decode" in text or "malformed" in text:
         return CorruptFileError(f"{path} is damaged: {text}; restore it from a backup or from the server")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return FileBusyError(f"{path} is being written by another thread or process; try again: {text}")
@@ -117,8 +125,12 @@ def storage_error(error: sqlite3.Error, path: str) -> StorageError:
 
 
 def _prepare(connection: sqlite3.Connection, path: str, *, read_only: bool, durable: bool) -> None:
-    if not _is_ours(connection, path) and not read_only:
-        connection.execute("PRAGMA journal_mode=WAL")
+    is_ours = _is_ours(connection, path)
+    if is_ours:
+        _refuse_truncated(path)
+    if not read_only:
+        connection.execute("PRAGMA journal_mode=WAL")  # copies, which may lie in read-only places, are without
+    if not is_ours and not read_only:
         connection.execute("BEGIN IMMEDIATE")
         if not _is_ours(connection, path):  # another process may have been first
             for statement in _CREATE.split(";\n"):
@@ -129,6 +141,25 @@ def _prepare(connection: sqlite3.Connection, path: str, *, read_only: bool, dura
     connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
     connection.execute("PRAGMA cache_size=-16000")
     connection.execute("PRAGMA temp_store=MEMORY")
+
+
+def _refuse_truncated(path: str) -> None:
+    """Refuse a file that is shorter than its header says, unless its log has the rest."""
+    for is_last in (False, True):  # a compaction may shorten the file between two looks
+        log = Path(f"{path}-wal")
+        if log.exists() and log.stat().st_size:
+            return
+        with Path(path).open("rb") as file:
+            head = file.read(32)
+            size = file.seek(0, 2)
+        page = int.from_bytes(head[16:18], "big")
+        wanted = (65_536 if page == 1 else page) * int.from_bytes(head[28:32], "big")
+        if size >= wanted:
+            return
+        if is_last:
+            raise CorruptFileError(
+                f"{path} is damaged: it has {size} bytes of {wanted}; restore it from a backup or from the server"
+            )
 
 
 def _is_ours(connection: sqlite3.Connection, path: str) -> bool:

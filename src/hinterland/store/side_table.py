@@ -9,11 +9,12 @@ Values are in SQL form; in a collection of links they are rows, dangling ones in
 
 from __future__ import annotations
 
+import sqlite3
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Final
 
 from hinterland.schema.types import Property
-from hinterland.store.layout import quote
+from hinterland.store.layout import quote, storage_error
 from hinterland.store.sqlform import FROM_SQL, PYTHON_TYPE, TO_SQL, SqlValue, mixed_from_sql
 from hinterland.values import CollectionType, PropertyType, is_number, same_element
 
@@ -59,6 +60,13 @@ class _Side:
     def execute(self, sql: str, parameters: tuple[SqlValue, ...]) -> Any:
         """Run one statement on the realm's connection."""
         return self.table.store.connection.execute(sql, parameters)
+
+    def rows(self, sql: str, owner: int) -> list[Any]:
+        """Return all rows of a statement about one owner; damage that it comes upon is an error of ours."""
+        try:
+            return self.execute(sql, (owner,)).fetchall()  # type: ignore[no-any-return]
+        except sqlite3.DatabaseError as error:
+            raise storage_error(error, self.table.store.path) from error
 
     def is_new(self, owner: int) -> bool:
         """Return whether the owner was created in this transaction and is not written yet."""
@@ -131,8 +139,7 @@ class ListTable(_Side):
     def values(self, owner: int) -> list[SqlValue]:
         """Return all values in order."""
         self.flush()
-        found = self.execute(f"SELECT value FROM {self.owner} WHERE owner=? ORDER BY pos", (owner,))
-        return [value for (value,) in found]
+        return [value for (value,) in self.rows(f"SELECT value FROM {self.owner} WHERE owner=? ORDER BY pos", owner)]
 
     def get(self, owner: int, index: int) -> SqlValue:
         """Return the value at `index`, which must be in range."""
@@ -244,7 +251,7 @@ class SetTable(_Side):
     def values(self, owner: int) -> list[SqlValue]:
         """Return all values in the order of their SQL form."""
         null = self._null
-        found = self.execute(f"SELECT value FROM {self.owner} WHERE owner=? ORDER BY value", (owner,))
+        found = self.rows(f"SELECT value FROM {self.owner} WHERE owner=? ORDER BY value", owner)
         return [None if value == null and type(value) is type(null) else value for (value,) in found]
 
     def contains(self, owner: int, value: SqlValue) -> bool:
@@ -296,8 +303,7 @@ class DictionaryTable(_Side):
 
     def items(self, owner: int) -> list[tuple[str, SqlValue]]:
         """Return all entries in the order of their keys."""
-        found = self.execute(f"SELECT key, value FROM {self.owner} WHERE owner=? ORDER BY key", (owner,))
-        return list(found)
+        return self.rows(f"SELECT key, value FROM {self.owner} WHERE owner=? ORDER BY key", owner)
 
     def find(self, owner: int, key: str) -> tuple[SqlValue] | None:
         """Return a 1-tuple with the value of `key`, or None when there is no such entry."""

@@ -11,13 +11,14 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from hinterland.errors import FileBusyError, ReadOnlyError, UsageError
+from hinterland.errors import CorruptFileError, FileBusyError, ReadOnlyError, UsageError
 from hinterland.schema.types import ClassSchema, Property, Schema
 from hinterland.store.commits import CommitBoard
 from hinterland.store.layout import connect, storage_error
 from hinterland.store.side_table import side_table
 from hinterland.store.sqlform import SqlValue
 from hinterland.store.table import Column, Table, is_child
+from hinterland.store.touched import TouchedRows
 from hinterland.store.transaction import WriteTransaction
 from hinterland.values import ClassKind, CollectionType, PropertyType
 
@@ -38,6 +39,7 @@ class Store:
         self.schema = Schema()
         self.tables: dict[str, Table] = {}
         self.slots: dict[int, tuple[Table, str]] = {}
+        self.touched = TouchedRows(self)
 
     @classmethod
     def open(
@@ -47,6 +49,7 @@ class Store:
         read_only: bool = False,
         durable: bool = True,
         busy_timeout_s: float = 30.0,
+        factory: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> Store:
         """Open or create the realm file at `path`.
 
@@ -56,20 +59,26 @@ class Store:
             durable: Whether a commit survives a power failure (`synchronous=FULL`); if not, it still
                 survives a crash of the process.
             busy_timeout_s: How long to wait for another writer.
+            factory: The class of the connection.
 
         Raises:
             StorageError: See `layout.connect`.
         """
         name = str(path)
-        connection = connect(name, read_only=read_only, durable=durable, busy_timeout_s=busy_timeout_s)
+        connection = connect(name, read_only=read_only, durable=durable, busy_timeout_s=busy_timeout_s, factory=factory)
         store = cls(connection, name, read_only=read_only)
-        store.begin_read()
+        try:
+            store.begin_read()
+        except BaseException:
+            connection.close()
+            raise
         return store
 
     def close(self) -> None:
         """Roll back what is open and close; closing twice is harmless."""
         if self.transaction is not None:
             self.transaction.rollback()
+        self.board.pins.pop(id(self), None)
         self.connection.close()
 
     # -- snapshots -------------------------------------------------------------------------------
@@ -83,11 +92,16 @@ class Store:
             self._look()
         except sqlite3.Error as error:
             raise storage_error(error, self.path) from error
+        except (TypeError, ValueError, LookupError) as error:  # what says how the file is built makes no sense
+            raise CorruptFileError(
+                f"{self.path} is damaged: its classes cannot be read ({error!r}); restore it from a backup"
+            ) from error
 
     def end_read(self) -> None:
         """Release the snapshot."""
         if self.transaction is None and self.connection.in_transaction:
             self.connection.execute("COMMIT")
+            self.board.pins.pop(id(self), None)
 
     def refresh(self) -> bool:
         """Move to the newest snapshot; return whether that is another version."""
@@ -120,12 +134,13 @@ class Store:
             raise storage_error(error, self.path) from error
         self._look()
         self.load_next_rows()
+        self.touched.begin()
         self.transaction = WriteTransaction(self)
         return self.transaction
 
     def _look(self) -> None:
         version, schema_version = self.connection.execute("SELECT version, schema_version FROM _version").fetchone()
-        self.version = version
+        self.version = self.board.pins[id(self)] = version
         if schema_version != self.schema_version:
             self.load_schema()
             self.schema_version = schema_version

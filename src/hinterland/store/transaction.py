@@ -64,10 +64,12 @@ class WriteTransaction:
             CommitError: SQLite could not; nothing was kept.
         """
         store = self.store
-        new = store.version + 1 if version is None else version
+        before = store.version
+        new = before + 1 if version is None else version
         try:
             self.flush()
             self._save_rows()
+            touched = None if self._schema_changed else store.touched.take()
             self.connection.execute(
                 "UPDATE _version SET version=?, schema_version=schema_version+?", (new, int(self._schema_changed))
             )
@@ -75,6 +77,7 @@ class WriteTransaction:
         except sqlite3.Error as error:
             self.rollback()
             raise CommitError(f"{store.path}: the commit failed, nothing was kept: {error}") from error
+        store.board.note(before, new, touched)
         self._end()
         store.board.publish(new)
         return new
@@ -83,6 +86,7 @@ class WriteTransaction:
         """Undo everything."""
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
+        self.store.touched.undone()
         if self._schema_changed:
             self.store.schema_version = -1
         self._end()
@@ -252,6 +256,11 @@ class WriteTransaction:
         sql = f"SELECT {name} FROM {quote(table.name)} WHERE {name} IS NOT NULL"
         for (row,) in self.connection.execute(sql).fetchall():
             self.store.tables[target].remove(int(row))
+
+    def reload_schema(self) -> None:
+        """Read the schema again after `_classes` or `_properties` were changed by SQL."""
+        self._schema_changed = True
+        self._reload()
 
     def _reload(self) -> None:
         self.flush()

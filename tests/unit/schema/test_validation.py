@@ -75,11 +75,12 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("changed, message", CHANGES, ids=[one[1] for one in CHANGES])
-def test_types_cannot_change(changed: Property, message: str) -> None:
-    """A property that exists in another form is refused, naming class, property and both forms."""
+def test_changed_types(changed: Property, message: str) -> None:
+    """A property of another form is refused, naming class, property, both forms and what to do; or left to a migration."""
     with pytest.raises(SchemaError) as error:
-        difference(schema_of(X), schema_of(changed))
-    assert str(error.value).startswith(message)
+        difference(schema_of(X), schema_of(changed), advice="give it another name")
+    assert str(error.value) == f"{message}; give it another name"
+    assert difference(schema_of(X), schema_of(changed)).changes == [("A", X, changed)]
 
 
 def test_key_and_kind_cannot_change() -> None:

@@ -1,0 +1,85 @@
+"""Starting observations: from an object, a collection or results to its observer.
+
+The observers themselves are loaded when the first observation starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hinterland.errors import UsageError
+from hinterland.realm.binding import synchronise
+from hinterland.values import CollectionType, PropertyType
+
+if TYPE_CHECKING:
+    from hinterland.realm.collections import Collection
+    from hinterland.realm.notifications import Token
+    from hinterland.realm.objects import ObjectBase
+    from hinterland.realm.observers import Observer
+    from hinterland.realm.results import Results
+
+__all__ = ["changes_of_collection", "observe_collection", "observe_object", "of_results"]
+
+
+def of_results(results: Results[Any], key_paths: Sequence[str] | None) -> Observer:
+    """Return the observer of results."""
+    from hinterland.realm.key_paths import everything, view_of
+    from hinterland.realm.results_observer import ResultsObserver
+
+    binding = results._binding
+    binding.realm._check()
+    return ResultsObserver(results, everything(binding) if key_paths is None else view_of(binding, key_paths))
+
+
+def observe_object(obj: ObjectBase, callback: Callable[[Any, Any], None], key_paths: Sequence[str] | None) -> Token:
+    """Observe a managed object."""
+    from hinterland.realm.key_paths import everything, view_of
+    from hinterland.realm.observers import ObjectObserver
+
+    if synchronise(obj):
+        raise UsageError(f"{obj!r} is not in a realm, so nothing tells of its changes; add it first")
+    binding = obj._binding
+    view = everything(binding, embedded_only=True) if key_paths is None else view_of(binding, key_paths)
+    token: Token = binding.realm._notifier.observe(ObjectObserver(obj, view), lambda change: callback(obj, change))
+    return token
+
+
+def _of_collection(collection: Collection, key_paths: Sequence[str] | None) -> Observer:
+    from hinterland.realm.key_paths import everything, view_of
+    from hinterland.realm.links import target_binding
+    from hinterland.realm.observers import DictionaryObserver, ElementsObserver
+
+    owner, attribute = collection._owner, collection._attribute
+    if owner is None or attribute is None:
+        raise UsageError("this collection is not in a realm, so nothing tells of its changes; add its object first")
+    synchronise(owner)
+    view = None
+    if attribute.type is PropertyType.LINK:
+        target = target_binding(owner._binding, attribute)
+        view = everything(target) if key_paths is None else view_of(target, key_paths)
+    elif key_paths is not None:
+        raise UsageError(f"{attribute.where} holds values, which have no properties; leave key_paths out")
+    if collection.__hinterland_collection__ is CollectionType.DICTIONARY:
+        return DictionaryObserver(collection, view)
+    return ElementsObserver(collection, view)
+
+
+def observe_collection(
+    collection: Collection, callback: Callable[[Any, Any], None], key_paths: Sequence[str] | None
+) -> Token:
+    """Observe a managed collection."""
+    observer = _of_collection(collection, key_paths)
+    assert collection._owner is not None
+    token: Token = collection._owner._binding.realm._notifier.observe(
+        observer, lambda changes: callback(collection, changes)
+    )
+    return token
+
+
+def changes_of_collection(collection: Collection, key_paths: Sequence[str] | None) -> AsyncIterator[Any]:
+    """Iterate over the changes of a managed collection."""
+    observer = _of_collection(collection, key_paths)
+    assert collection._owner is not None
+    found: AsyncIterator[Any] = collection._owner._binding.realm._notifier.changes(observer)
+    return found
