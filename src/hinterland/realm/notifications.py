@@ -8,15 +8,17 @@ moves, and its observers are called, in `refresh` and `write`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    import asyncio
+
     from hinterland.realm.realm import Realm
 
 __all__ = ["Notifier", "Token"]
@@ -98,6 +100,9 @@ class Notifier:
     def _find_loop(self) -> None:
         """Use the asyncio loop that runs on this thread, if there is one."""
         if self._loop is not None:
+            return
+        asyncio = sys.modules.get("asyncio")  # costs half the import time of the package; no loop runs without it
+        if asyncio is None:
             return
         try:
             self._loop = asyncio.get_running_loop()

@@ -19,6 +19,7 @@ what a class or property is called in the file; they are the plain names unless 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -81,9 +82,10 @@ def connect(path: str, *, read_only: bool, durable: bool, busy_timeout_s: float)
     """
     if read_only and not Path(path).exists():
         raise ReadOnlyError(f"{path} does not exist, and read_only does not create it")
+    mode = _mode(path, read_only=read_only)
     try:
         connection = sqlite3.connect(
-            Path(path).absolute().as_uri() + ("?mode=ro" if read_only else ""),
+            Path(path).absolute().as_uri() + mode,
             uri=True,
             timeout=busy_timeout_s,
             isolation_level=None,
@@ -91,16 +93,49 @@ def connect(path: str, *, read_only: bool, durable: bool, busy_timeout_s: float)
             cached_statements=1024,
         )
     except sqlite3.Error as error:
-        raise StorageError(f"{path} cannot be opened: {error}") from error
+        raise StorageError(f"{path} cannot be opened: {_obstacle(path) or error}") from error
     try:
         _prepare(connection, path, read_only=read_only, durable=durable)
     except sqlite3.Error as error:
         connection.close()
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+            raise StorageError(f"{path} cannot be opened: {_obstacle(path) or error}") from error
         raise storage_error(error, path) from error
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _mode(path: str, *, read_only: bool) -> str:
+    """Return the query of the file's URI.
+
+    A file in a directory that we cannot write to, such as one that comes with an app, has no room for the
+    shared memory of its readers; without a journal beside it, nobody is writing it and none is needed.
+    """
+    if not read_only:
+        return ""
+    is_alone = not os.access(Path(path).absolute().parent, os.W_OK) and not Path(f"{path}-wal").exists()
+    return "?mode=ro&immutable=1" if is_alone else "?mode=ro"
+
+
+def _obstacle(path: str) -> str:
+    """Return why the system refuses a file and what to do; empty if that is not apparent."""
+    file = Path(path)
+    directory = file.absolute().parent
+    if not directory.is_dir():
+        return f"there is no directory {directory}; make it first"
+    if file.is_dir():
+        return "it is a directory; name a file"
+    if not file.exists():
+        return f"no permission to make files in {directory}"
+    if not os.access(file, os.R_OK):
+        return "no permission to read it"
+    if not os.access(file, os.W_OK):
+        return "no permission to write it; pass read_only=True, or change the permissions"
+    if not os.access(directory, os.W_OK):
+        return f"no permission to make files beside it in {directory}; pass read_only=True, or change the permissions"
+    return ""
 
 
 def storage_error(error: sqlite3.Error, path: str) -> StorageError:
