@@ -1,6 +1,6 @@
 """A lean client: real protocol messages over a hand-made WebSocket, no realm file, so that hundreds cost little.
 
-It behaves as a client whose user has nothing pending: what arrives is taken as integrated at once, and
+It behaves as a client whose user has nothing pending: what arrives is taken as integrated, and a moment later
 acknowledged with an UPLOAD that carries nothing, as every SDK does (spec wire.md §5.1).
 """
 
@@ -18,6 +18,8 @@ from hinterland.protocol.messages import Bind, Ident, Mark, Upload, UploadEntry,
 from hinterland.values import ClassKind, CollectionType, ObjectId, PropertyType
 
 SESSION = 1
+INTEGRATION_S = 0.01
+"""What an SDK needs to integrate a small DOWNLOAD durably, before it acknowledges."""
 
 
 class RawClient(asyncio.Protocol):
@@ -32,6 +34,7 @@ class RawClient(asyncio.Protocol):
         self.version = 1
         self.ident = 0
         self.salt = 0
+        self._is_acknowledging = False
         self.download_version = 0
         self.uploaded = 0
         self.on_download: Callable[[], None] | None = None
@@ -115,7 +118,9 @@ class RawClient(asyncio.Protocol):
             while self._waiters and self._waiters[0][0] <= self.uploaded:
                 self._waiters.pop(0)[1].set_result(None)
             if has_changes:
-                self._acknowledge()
+                if not self._is_acknowledging:
+                    self._is_acknowledging = True
+                    asyncio.get_running_loop().call_later(INTEGRATION_S, self._acknowledge)
                 if self.on_download is not None:
                     self.on_download()
         elif keyword == b"mark":
@@ -131,6 +136,9 @@ class RawClient(asyncio.Protocol):
             raise RuntimeError(f"unexpected message {bytes(buffer[start : start + 300])!r}")
 
     def _acknowledge(self) -> None:
+        self._is_acknowledging = False
+        if self._transport.is_closing():
+            return
         self.version += 1
         seen = self.download_version
         self.send(b"upload %d 0 0 0 %d %d %d\n" % (SESSION, self.version, seen, seen))
@@ -139,7 +147,7 @@ class RawClient(asyncio.Protocol):
         """Send one changeset; the future is done when the server acknowledged it."""
         self.version += 1
         entry = UploadEntry(self.version, self.download_version, self.version * 10 + 10**11, 0, changeset)
-        self.send(encode(Upload(SESSION, self.version, self.download_version, 0, (entry,))))
+        self.send(encode(Upload(SESSION, self.version, self.download_version, self.download_version, (entry,))))
         future = asyncio.get_running_loop().create_future()
         self._waiters.append((self.version, future))
         return future

@@ -41,8 +41,11 @@ def show(realm: hl.Realm) -> None:
 
 def main(command: str, *arguments: str) -> None:
     if command == "log-in":
-        name, password = arguments
-        hl.SyncUser.log_in(SERVER, hl.Credentials.username_password(name, password, register=True))
+        name, password = arguments[0], arguments[1]
+        try:
+            hl.SyncUser.log_in(SERVER, hl.Credentials.username_password(name, password, register=True))
+        except hl.AuthenticationError:  # the account exists: this is another device of the same person
+            hl.SyncUser.log_in(SERVER, hl.Credentials.username_password(name, password))
         return
     with open_tasks() as realm:
         if command == "list":
@@ -66,4 +69,9 @@ def main(command: str, *arguments: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except hl.HinterlandError as error:
+        sys.exit(f"tasks.py: {error}")
+    except IndexError:
+        sys.exit(__doc__)

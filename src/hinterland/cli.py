@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hinterland._version import __version__
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Every option of `serve` can also be given as environment variable, for example HINTERLAND_PORT=80.",
     )
     parser.set_defaults(run=lambda _: parser.print_help())
+    parser.add_argument("--version", action="version", version=f"hinterland {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_serve(commands)
     _add_token(commands)
@@ -143,6 +145,14 @@ def _config(options: argparse.Namespace, *names: str) -> Config:
     return Config.from_environment(os.environ, **{name: getattr(options, name) for name in names})
 
 
+def _existing(options: argparse.Namespace) -> Config:
+    """Make the configuration of a command that only looks, which must not make a data directory."""
+    config = _config(options, "data")
+    if not Path(config.data).exists():
+        raise ConfigurationError(f"there is no data directory {config.data}; name it with --data or HINTERLAND_DATA")
+    return config
+
+
 def _need_server() -> None:
     try:
         import argon2  # noqa: F401
@@ -188,7 +198,7 @@ def _token(options: argparse.Namespace) -> int:
 
 
 def _realms_list(options: argparse.Namespace) -> int:
-    config = _config(options, "data")
+    config = _existing(options)
     from hinterland.server.inventory import list_realms
 
     rows = [
@@ -212,7 +222,7 @@ def _realms_check(options: argparse.Namespace) -> int:
 
 
 def _users_list(options: argparse.Namespace) -> int:
-    config = _config(options, "data")
+    config = _existing(options)
     from hinterland.server.layout import DataDirectory
     from hinterland.server.users import Users
 

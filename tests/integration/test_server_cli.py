@@ -15,6 +15,8 @@ from tests.integration.server_client import RawClient, http
 
 from hinterland._version import __version__
 from hinterland.cli import main
+from hinterland.errors import ConfigurationError
+from hinterland.server import Config, ObjectServer
 
 TIMEOUT_S = 30
 
@@ -48,6 +50,14 @@ def test_serving_until_interrupted(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["realms", "list", "--json", "--data", str(tmp_path)]) == 0
     (realm,) = json.loads(capsys.readouterr().out)
     assert (realm["path"], realm["version"], realm["clients"]) == ("/catalogue", 0, 1)
+
+
+def test_a_data_folder_has_one_server(tmp_path: Path) -> None:
+    """A second server on the same folder is refused, and welcome once the first has stopped."""
+    with ObjectServer(Config(data=tmp_path, port=0)), pytest.raises(ConfigurationError, match="another server"):
+        ObjectServer(Config(data=tmp_path, port=0)).start()
+    with ObjectServer(Config(data=tmp_path, port=0)) as third:
+        assert third.port
 
 
 def test_users(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,3 +94,20 @@ def test_wrong_arguments_are_explained(
     message = capsys.readouterr().err
     assert message.startswith("hinterland: ")
     assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["users", "list"], ["realms", "list"]])
+def test_looking_makes_no_data_directory(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A misspelt directory is an error, not an empty list and a new directory."""
+    assert main([*command, "--data", str(tmp_path / "tpyo")]) == 2
+    assert "there is no data directory" in capsys.readouterr().err
+    assert not (tmp_path / "tpyo").exists()
+
+
+def test_missing_certificates_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """TLS files that cannot be read end the start with their names, and without a traceback."""
+    options = ["--tls-certificate", "absent.pem", "--tls-key", "absent.key"]
+    assert main(["serve", "--data", str(tmp_path), "--port", "0", *options]) == 2
+    assert "tls_certificate 'absent.pem'" in capsys.readouterr().err

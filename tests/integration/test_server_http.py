@@ -59,6 +59,7 @@ def test_register_log_in_refresh_and_log_out(server: ObjectServer) -> None:
         ({"provider": "realm", "data": "x"}, 401, "InvalidSession"),
         ({"provider": "jwt", "data": "x.y.z"}, 401, "AuthError"),
         ({"provider": 7}, 400, "InvalidParameter"),
+        ({"provider": "password", "data": "\ud800"}, 400, "InvalidParameter"),
         ({}, 400, "InvalidParameter"),
         ([], 400, "BadRequest"),
         (b"{", 400, "BadRequest"),

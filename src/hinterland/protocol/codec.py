@@ -39,6 +39,7 @@ __all__ = [
     "read_count",
     "read_signed",
     "read_unsigned",
+    "size_of",
     "split_head",
     "upload_entries",
 ]
@@ -74,6 +75,18 @@ def split_head(data: bytes) -> tuple[str, list[bytes], int]:
     if not keyword.replace(b"_", b"").isalpha():
         raise ProtocolError(f"message starts with {bytes(keyword[:32])!r}, not with a keyword", SYNTAX)
     return keyword.decode("ascii"), fields, end + 1
+
+
+def size_of(data: bytes) -> int:
+    """Return how much a message that was just received will take: what an UPLOAD says that it inflates to, or its size.
+
+    A rough look, before anything is checked.
+    """
+    if data.startswith(b"upload "):
+        fields = data[:_HEAD_BYTES_MAX].split(b" ", 4)
+        if len(fields) == 5 and fields[2] != b"0" and fields[3].isdigit() and len(fields[3]) <= _DIGITS_MAX:
+            return max(len(data), int(fields[3]))
+    return len(data)
 
 
 def read_unsigned(field: bytes) -> int:

@@ -61,6 +61,9 @@ ERROR_CODES: Final[dict[int, ErrorCode]] = {
     230: ErrorCode("write not allowed", "ClientReset"),
 }
 
+DETAIL_CHARS_MAX: Final = 1000
+"""Details may quote what the client sent, which has no such limit."""
+
 _JSON_ERROR_VERSION_MIN: Final = 4  # wire.md §2.6
 _BACKOFF_S: Final = (1, 60, 2)  # interval, maximum, multiplier of what a client may try again
 
@@ -70,7 +73,7 @@ def error_message(session: int, code: int, detail: str = "", *, protocol_version
     kind = ERROR_CODES[code]
     if (session == 0) != (code < 200):
         raise ValueError(f"error {code} cannot be sent with session {session}")
-    text = f"{kind.meaning}: {detail}" if detail else kind.meaning
+    text = f"{kind.meaning}: {detail[:DETAIL_CHARS_MAX]}" if detail else kind.meaning
     if protocol_version < _JSON_ERROR_VERSION_MIN:
         return Error(session, code, text, kind.try_again)
     backoff = _BACKOFF_S if kind.action == "Transient" else (None, None, None)

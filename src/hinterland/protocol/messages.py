@@ -8,7 +8,7 @@ Source: spec wire.md §2.
 
 from __future__ import annotations
 
-from hinterland.protocol.codec import DownloadEntry, UploadEntry
+from hinterland.protocol.codec import DownloadEntry, UploadEntry, size_of
 from hinterland.protocol.encoder import download_head, encode
 from hinterland.protocol.parser import parse_from_client, parse_from_server
 from hinterland.protocol.records import (
@@ -61,4 +61,5 @@ __all__ = [
     "encode",
     "parse_from_client",
     "parse_from_server",
+    "size_of",
 ]

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from hinterland.protocol.server_connection import ServerConnection
 
 __all__ = [
+    "MESSAGE_BYTES",
     "AllocateIdent",
     "ClientFile",
     "CloseSession",
@@ -63,6 +64,10 @@ __all__ = [
 ]
 
 BAD_ORDER: Final = 109
+OTHER_CONNECTION_ERROR: Final = 101
+MARKS_MAX: Final = 10_000
+MESSAGE_BYTES: Final = 256
+"""What a message that waits, or a changeset in it, costs besides its content."""
 
 
 class SessionState(Enum):
@@ -361,6 +366,8 @@ class ServerSession:
         connection.request(LoadClientFile(self, message.ident, message.salt, message.latest_version))
 
     def _on_mark(self, message: Mark) -> None:
+        if len(self._marks) >= MARKS_MAX:
+            raise ProtocolError(f"more than {MARKS_MAX} MARKs of one session wait", OTHER_CONNECTION_ERROR)
         self._marks.append((message.request, self._latest_version))
         self._answer_marks()
 
@@ -537,8 +544,10 @@ def _check_ident(claim: Ident, file: ClientFile | None, user: str) -> tuple[int,
 
 
 def _size(message: SessionMessage) -> int:
-    """Return how much memory an upload holds; other messages do not count."""
-    return sum(len(entry.changeset) for entry in message.entries) if type(message) is Upload else 0
+    """Return about how much memory a message holds."""
+    if type(message) is not Upload:
+        return MESSAGE_BYTES
+    return MESSAGE_BYTES + sum(len(entry.changeset) + MESSAGE_BYTES for entry in message.entries)
 
 
 _BUSY_STATES: Final = frozenset({SessionState.OPENING, SessionState.ALLOCATING, SessionState.LOADING})

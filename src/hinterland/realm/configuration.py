@@ -101,6 +101,9 @@ class Configuration:
         Raises:
             ConfigurationError: Names the field and what to do.
         """
+        if not isinstance(self.path, (str, Path)):
+            raise ConfigurationError(f"Configuration.path must be a str or Path, not {self.path!r}")
+        _check_schema(self.schema)
         if not str(self.path):
             raise ConfigurationError("Configuration.path is empty; name a file")
         if self.encryption_key is not None:
@@ -120,3 +123,16 @@ class Configuration:
             raise ConfigurationError("Configuration: read_only and in_memory contradict each other")
         if self.read_only and self.initial_data is not None:
             raise ConfigurationError("Configuration: initial_data needs a realm that is not read_only")
+
+
+def _check_schema(schema: object) -> None:
+    """Refuse what is no list of declared classes."""
+    if schema is None:
+        return
+    if not isinstance(schema, Sequence) or isinstance(schema, str):
+        raise ConfigurationError(f"Configuration.schema must be a list of classes, such as [Person], not {schema!r}")
+    for one in schema:
+        if not hasattr(one, "__hinterland__"):
+            raise ConfigurationError(
+                f"Configuration.schema: {one!r} is not a class that derives from Object or EmbeddedObject"
+            )

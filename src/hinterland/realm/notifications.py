@@ -12,9 +12,9 @@ arrive together are one change.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Callable, Collection
 from itertools import count
 from pathlib import Path
@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, Final
 from hinterland.errors import UsageError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from hinterland.realm.observers import Observer
     from hinterland.realm.realm import Realm
     from hinterland.realm.tracking import Tracker
@@ -149,6 +151,8 @@ class Notifier:
 
     async def changes(self, observer: Observer) -> AsyncIterator[Any]:
         """Iterate over what an observer finds; what happens between two steps comes together."""
+        import asyncio  # loaded already where a coroutine runs
+
         news = asyncio.Event()
         token = self.observe(observer, None, news.set)
         if self._loop is not asyncio.get_running_loop():
@@ -277,6 +281,9 @@ class Notifier:
     def _find_loop(self) -> None:
         """Use the asyncio loop that runs on this thread, if there is one."""
         if self._loop is not None:
+            return
+        asyncio = sys.modules.get("asyncio")  # costs half the import time of the package; no loop runs without it
+        if asyncio is None:
             return
         try:
             self._loop = asyncio.get_running_loop()

@@ -328,6 +328,19 @@ class ObjectBase(metaclass=ObjectMeta):
             raise TypeError(f"unhashable: this {type(self).__name__} is compared by value until it is added to a realm")
         return hash((self._binding.name, self._row))
 
+    def __copy__(self) -> Self:
+        from hinterland.realm.detaching import copy_embedded
+
+        return copy_embedded(self)  # type: ignore[return-value]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.detach()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(
+            f"{type(self).__name__} objects cannot be pickled; open the realm in the other process and look the object up there"
+        )
+
     def __repr__(self) -> str:
         from hinterland.realm.detaching import describe
 

@@ -190,6 +190,7 @@ class Realm(Snapshots, FileCare):
         self._file.release()
 
     def __enter__(self) -> Self:
+        self._check()
         return self
 
     def __exit__(
@@ -554,8 +555,11 @@ def _configuration(
     if isinstance(source, Configuration):
         if schema is not None:
             options = {**options, "schema": schema}
-        return replace(source, **options) if options else source
+        if not options:
+            return source
     try:
+        if isinstance(source, Configuration):
+            return replace(source, **options)
         return Configuration(source, schema=schema, **options)
     except TypeError as error:
         raise ConfigurationError(f"Realm.open: {error}") from None

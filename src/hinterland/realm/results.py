@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
-from hinterland.errors import QueryError, UsageError
+from hinterland.errors import QueryError, UsageError, ValueTypeError
 from hinterland.realm import observing
 from hinterland.realm.binding import Binding, Image
 from hinterland.realm.objects import ObjectBase
@@ -440,6 +440,10 @@ class Results(Sequence[T], Generic[T]):
     def update(self, **values: Any) -> int:
         """Set attributes of all objects; return how many there were."""
         self._binding.check_write()
+        known = {one.declared.attribute for one in (*self._binding.singles, *self._binding.collections)}
+        for name in values:
+            if name not in known:
+                raise ValueTypeError(f"{self._binding.name} has no property {name!r}")
         count = 0
         for obj in self:
             for name, value in values.items():

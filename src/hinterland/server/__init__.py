@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from hinterland.server import providers
-from hinterland.server.config import Config
-from hinterland.server.server import ObjectServer
+try:
+    from hinterland.server import providers
+    from hinterland.server.config import Config
+    from hinterland.server.server import ObjectServer
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.startswith("hinterland"):
+        raise
+    raise ModuleNotFoundError(
+        f"hinterland.server needs the server extra: pip install 'hinterland[server]' ({error})", name=error.name
+    ) from error
 
 __all__ = ["Config", "ObjectServer", "providers"]

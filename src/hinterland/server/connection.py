@@ -14,9 +14,10 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from hinterland.errors import PermissionDeniedError, ProtocolError
-from hinterland.protocol.messages import parse_from_client
+from hinterland.protocol.messages import parse_from_client, size_of
 from hinterland.protocol.server_connection import ServerConnection
 from hinterland.protocol.server_session import (
+    MESSAGE_BYTES,
     CloseSession,
     IntegrateUpload,
     OpenRealm,
@@ -131,7 +132,7 @@ class ClientConnection:
             data = event.get("bytes")
             if data is None:
                 machine.fail(103, "a text frame; the protocol uses binary frames only")
-            elif len(data) <= PARSE_ON_LOOP_BYTES_MAX:
+            elif size_of(data) <= PARSE_ON_LOOP_BYTES_MAX:
                 machine.receive(data)
             else:
                 await self._receive_large(data)
@@ -165,7 +166,17 @@ class ClientConnection:
     # -- requests --------------------------------------------------------------------------------
 
     def pump(self) -> None:
-        """Carry out what the machine requests and send what it has to say."""
+        """Carry out what the machine requests and send what it has to say; never raises.
+
+        A connection that cannot go on is dropped: the caller serves many others of the same realm.
+        """
+        try:
+            self._pump()
+        except Exception:  # noqa: BLE001 - whatever it is, it is the matter of this connection alone
+            _log.exception("a connection failed")
+            self.drop()
+
+    def _pump(self) -> None:
         self._carry_out()
         if self.machine.has_output and not self._is_writing and not self._is_dropped:
             # Stepped by hand: only if the socket is full, which is rare, is a task needed.
@@ -246,6 +257,9 @@ class ClientConnection:
                 machine.unblock()
                 self._carry_out()
                 machine.is_blocked = True
+        except RuntimeError:
+            if not self._is_closed:  # else the close frame has overtaken what waited for the socket
+                raise
         finally:
             self._is_writing = False
             machine.is_blocked = False
@@ -293,4 +307,4 @@ def _resume(coroutine: Coroutine[Any, Any, None], blocker: Any) -> Generator[Any
 
 
 def _size(job: IntegrateUpload) -> int:
-    return sum(len(entry.changeset) for entry in job.entries) + 256
+    return MESSAGE_BYTES + sum(len(entry.changeset) + MESSAGE_BYTES for entry in job.entries)

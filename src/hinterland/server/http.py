@@ -74,6 +74,10 @@ def text_of(content: dict[str, Any], name: str, default: str | None = None) -> s
     if not isinstance(value, str):
         problem = "is missing" if value is None else "must be text"
         raise LoginError(400, "InvalidParameter", f"{name!r} {problem}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # JSON can spell lone surrogates, which neither SQLite nor a hash takes
+        raise LoginError(400, "InvalidParameter", f"{name!r} is not valid Unicode") from None
     return value
 
 

@@ -165,8 +165,9 @@ class RealmFile:
                         answers[number] = self._upload(transaction, job)
                         if isinstance(answers[number], Refusal):
                             job.session.has_lost_upload = True
-        except (StorageError, sqlite3.Error) as error:
-            _log.error("%s: %s", self.store.path, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing was written
+            is_known = isinstance(error, StorageError | sqlite3.Error)
+            _log.error("%s: %s", self.store.path, error, exc_info=None if is_known else error)
             self._integrator.forget()
             for number, job in enumerate(jobs):
                 if not isinstance(job, ReadHistory):
@@ -198,17 +199,22 @@ class RealmFile:
                 client = self._integrator.integrate(
                     transaction, client, job.entries, job.progress, job.locked_version, now_s
                 )
-        except ChangesetError as error:
-            self._integrator.forget()
-            _log.warning("%s: upload of file %d refused: %s", self.store.path, job.ident, error)
-            return Refusal(_BAD_CHANGESET, str(error))
-        except (StorageError, sqlite3.Error):
-            raise
+        except (ChangesetError, UnicodeEncodeError) as error:
+            return self._refuse(job, error)
+        except (StorageError, sqlite3.Error) as error:
+            if not _is_about_content(error) or not transaction.connection.in_transaction:
+                raise
+            return self._refuse(job, error)
         except Exception:  # noqa: BLE001 - a fault of ours must not take the other clients' uploads with it
             self._integrator.forget()
             _log.exception("%s: upload of file %d failed", self.store.path, job.ident)
             return Refusal(_BUSY, "internal error while integrating")
         return Cursor(client.client_version, client.base_version)
+
+    def _refuse(self, job: IntegrateUpload, error: Exception) -> Refusal:
+        self._integrator.forget()
+        _log.warning("%s: upload of file %d refused: %.500s", self.store.path, job.ident, error)
+        return Refusal(_BAD_CHANGESET, str(error))
 
     def _load(self, job: LoadClientFile) -> ClientFile | None:
         client = self._history.client(job.ident)
@@ -234,3 +240,9 @@ class RealmFile:
         entries = map(tail_entry, self._history.entries(job.begin, job.end))
         total = self._integrator.newest.bytes_total
         return make_batch(entries, job.ident, job.client_version, job.end, total, bytes_max=self._download_bytes_max)
+
+
+def _is_about_content(error: Exception) -> bool:
+    """Whether SQLite refused what it was given (too many columns, too large a value), not to do its work."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)

@@ -38,8 +38,12 @@ __all__ = ["LiveRealm", "Realms"]
 
 _log = logging.getLogger("hinterland.server")
 
-WAKE_SLICE: Final = 100
-"""So many sessions are woken before the event loop gets to do something else."""
+WAKE_SLICE_S: Final = 0.02
+"""For so long sessions are woken before the event loop gets to do something else.
+
+Long enough for some 700 listeners: if the loop returned to reading earlier, the last ones would wait
+until the acknowledgements of the first ones are read.
+"""
 
 ACK_DELAY_S: Final = 5.0
 """For so long an upload without changesets may stay unrecorded."""
@@ -232,10 +236,7 @@ class Realms:
             realm.version, realm.salt = file.version, file.version_salt
             realm.tail.extend(outcome.new_entries)
         for (job, connection), answer in zip(batch, outcome.answers, strict=True):
-            deliver(job, answer)
-            if type(job) is LoadClientFile and job.session.state is SessionState.SYNCING:
-                self._take_over(realm, job.session)
-            connection.job_done(job)
+            self._deliver(realm, job, connection, answer)
         for job, connection in batch:  # those who wait for an answer before those who only listen
             if grew:
                 job.session.history_grew(realm.version, realm.salt)
@@ -248,6 +249,17 @@ class Realms:
             self._wake(realm)
         self._close_surplus()
         self._forget_if_unused(realm)
+
+    def _deliver(self, realm: LiveRealm, job: Job, connection: ClientConnection, answer: Answer) -> None:
+        """Deliver one answer; if that fails, it must cost no other connection anything."""
+        try:
+            deliver(job, answer)
+            if type(job) is LoadClientFile and job.session.state is SessionState.SYNCING:
+                self._take_over(realm, job.session)
+        except Exception:  # noqa: BLE001 - see above
+            _log.exception("realm %s: an answer could not be delivered", realm.path)
+            connection.drop()
+        connection.job_done(job)
 
     def _take_over(self, realm: LiveRealm, session: ServerSession) -> None:
         """The same file on two connections: the older one is assumed dead (wire.md §4.2)."""
@@ -271,14 +283,16 @@ class Realms:
         waiting = realm.to_wake
         assert waiting is not None
         sessions = realm.sessions
-        for session in waiting[-WAKE_SLICE:]:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + WAKE_SLICE_S
+        while waiting and loop.time() < until:
+            session = waiting.pop()
             connection = sessions.get(session)
             if connection is not None:
                 session.history_grew(realm.version, realm.salt)
                 connection.pump()
-        del waiting[-WAKE_SLICE:]
         if waiting:
-            asyncio.get_running_loop().call_soon(self._wake_slice, realm)
+            loop.call_soon(self._wake_slice, realm)
         else:
             realm.to_wake = None
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -14,6 +16,7 @@ from hinterland.errors import ConfigurationError, TimedOutError, UsageError
 from hinterland.server.app import App
 from hinterland.server.config import Config
 from hinterland.server.logins import ADMIN_IDENTITY
+from hinterland.store.file_lock import FileLock
 
 __all__ = ["ObjectServer"]
 
@@ -56,6 +59,8 @@ class ObjectServer:
         self._thread: threading.Thread | None = None
         self._socket: socket.socket | None = None
         self._failure: BaseException | None = None
+        # Two servers on one folder would each believe their own memory of the realms' histories.
+        self._lock = FileLock(Path(self.config.data) / "server.lock")
 
     @property
     def asgi(self) -> App:
@@ -92,7 +97,7 @@ class ObjectServer:
             on_started: Called once connections are accepted.
 
         Raises:
-            ConfigurationError: The address cannot be listened on.
+            ConfigurationError: The address cannot be listened on, or another server uses the data folder.
         """
         self._prepare(on_started or (lambda: None))
         assert self._uvicorn is not None
@@ -101,12 +106,13 @@ class ObjectServer:
             self._uvicorn.run(sockets=[self._socket])
         finally:
             self._socket.close()
+            self._lock.release()
 
     def start(self) -> ObjectServer:
         """Serve on a background thread; returns once connections are accepted.
 
         Raises:
-            ConfigurationError: The address cannot be listened on.
+            ConfigurationError: The address cannot be listened on, or another server uses the data folder.
             UsageError: It was started before; make a new server instead.
         """
         if self._thread is not None:
@@ -146,10 +152,20 @@ class ObjectServer:
             self._failure = error
         finally:
             self._socket.close()
+            self._lock.release()
 
     def _prepare(self, on_started: Callable[[], object]) -> None:
         config = self.config
-        self._socket = _listen(config.address, config.port)
+        _check_tls(config)
+        if not self._lock.try_acquire():
+            raise ConfigurationError(
+                f"another server is using the data folder {str(config.data)!r}; stop it, or use another folder"
+            )
+        try:
+            self._socket = _listen(config.address, config.port)
+        except ConfigurationError:
+            self._lock.release()
+            raise
         options = uvicorn.Config(
             self._app,
             ws="websockets-sansio",
@@ -167,6 +183,24 @@ class ObjectServer:
             ssl_keyfile=None if config.tls_key is None else str(config.tls_key),
         )
         self._uvicorn = _Uvicorn(options, self._app, on_started)
+
+
+def _check_tls(config: Config) -> None:
+    """Refuse a certificate or key that cannot be used, before anything listens."""
+    if config.tls_certificate is None or config.tls_key is None:
+        return
+    for name, file in (("tls_certificate", config.tls_certificate), ("tls_key", config.tls_key)):
+        try:
+            Path(file).read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"{name} {str(file)!r} cannot be read: {error.strerror or error}") from error
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(config.tls_certificate, config.tls_key)
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigurationError(
+            f"tls_certificate {str(config.tls_certificate)!r} and tls_key {str(config.tls_key)!r} "
+            f"are not a PEM certificate and its key: {error}"
+        ) from error
 
 
 def _listen(address: str, port: int) -> socket.socket:

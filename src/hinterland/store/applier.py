@@ -143,8 +143,8 @@ class _Applier:
             return
         if not it.class_name or len(it.class_name.encode("utf-8", "replace")) > CLASS_NAME_BYTES_MAX:
             bad(it, f"a class name has 1 to {CLASS_NAME_BYTES_MAX} bytes")
-        self._check_text(it, it.class_name)
-        self._check_text(it, it.key_field)
+        self._check_name(it, it.class_name)
+        self._check_name(it, it.key_field)
         if it.kind is ClassKind.EMBEDDED:
             self.transaction.add_class(it.class_name, it.kind, None, key_type=None)
         elif it.key_type is PropertyType.GLOBAL_KEY:
@@ -194,7 +194,7 @@ class _Applier:
         if existing is not None:
             self._check_same_property(it, existing)
             return
-        self._check_text(it, it.field)
+        self._check_name(it, it.field)
         if it.collection is CollectionType.DICTIONARY and it.key_type is not PropertyType.STRING:
             bad(it, "dictionaries have string keys")
         if it.type is PropertyType.LINK:
@@ -492,6 +492,12 @@ class _Applier:
             self._check_text(it, value)
         raw: SqlValue = value if holder.to_sql is None else holder.to_sql(value)
         return raw
+
+    def _check_name(self, it: Instruction, name: str) -> None:
+        """Names become part of SQL statements, which cannot hold NUL."""
+        if "\0" in name:
+            bad(it, "a name contains a NUL character")
+        self._check_text(it, name)
 
     def _check_text(self, it: Instruction, text: str) -> None:
         """Strings must be valid UTF-8, since SQLite and every other SDK expect it."""

@@ -19,6 +19,7 @@ what a class or property is called in the file; they are the plain names unless 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -88,9 +89,10 @@ def connect(
     """
     if read_only and not Path(path).exists():
         raise ReadOnlyError(f"{path} does not exist, and read_only does not create it")
+    mode = _mode(path, read_only=read_only)
     try:
         connection = sqlite3.connect(
-            Path(path).absolute().as_uri() + ("?mode=ro" if read_only else ""),
+            Path(path).absolute().as_uri() + mode,
             uri=True,
             timeout=busy_timeout_s,
             isolation_level=None,
@@ -99,16 +101,49 @@ def connect(
             factory=factory,
         )
     except sqlite3.Error as error:
-        raise StorageError(f"{path} cannot be opened: {error}") from error
+        raise StorageError(f"{path} cannot be opened: {_obstacle(path) or error}") from error
     try:
         _prepare(connection, path, read_only=read_only, durable=durable)
     except sqlite3.Error as error:
         connection.close()
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+            raise StorageError(f"{path} cannot be opened: {_obstacle(path) or error}") from error
         raise storage_error(error, path) from error
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _mode(path: str, *, read_only: bool) -> str:
+    """Return the query of the file's URI.
+
+    A file in a directory that we cannot write to, such as one that comes with an app, has no room for the
+    shared memory of its readers; without a journal beside it, nobody is writing it and none is needed.
+    """
+    if not read_only:
+        return ""
+    is_alone = not os.access(Path(path).absolute().parent, os.W_OK) and not Path(f"{path}-wal").exists()
+    return "?mode=ro&immutable=1" if is_alone else "?mode=ro"
+
+
+def _obstacle(path: str) -> str:
+    """Return why the system refuses a file and what to do; empty if that is not apparent."""
+    file = Path(path)
+    directory = file.absolute().parent
+    if not directory.is_dir():
+        return f"there is no directory {directory}; make it first"
+    if file.is_dir():
+        return "it is a directory; name a file"
+    if not file.exists():
+        return f"no permission to make files in {directory}"
+    if not os.access(file, os.R_OK):
+        return "no permission to read it"
+    if not os.access(file, os.W_OK):
+        return "no permission to write it; pass read_only=True, or change the permissions"
+    if not os.access(directory, os.W_OK):
+        return f"no permission to make files beside it in {directory}; pass read_only=True, or change the permissions"
+    return ""
 
 
 def storage_error(error: sqlite3.Error, path: str) -> StorageError:
@@ -127,7 +162,7 @@ def storage_error(error: sqlite3.Error, path: str) -> StorageError:
 def _prepare(connection: sqlite3.Connection, path: str, *, read_only: bool, durable: bool) -> None:
     is_ours = _is_ours(connection, path)
     if is_ours:
-        _refuse_truncated(path)
+        _refuse_truncated(connection, path)
     if not read_only:
         connection.execute("PRAGMA journal_mode=WAL")  # copies, which may lie in read-only places, are without
     if not is_ours and not read_only:
@@ -143,17 +178,19 @@ def _prepare(connection: sqlite3.Connection, path: str, *, read_only: bool, dura
     connection.execute("PRAGMA temp_store=MEMORY")
 
 
-def _refuse_truncated(path: str) -> None:
-    """Refuse a file that is shorter than its header says, unless its log has the rest."""
+def _refuse_truncated(connection: sqlite3.Connection, path: str) -> None:
+    """Refuse a file that is shorter than its header says, unless its log has the rest.
+
+    The header is read through SQLite: opening the file ourselves and closing it again would drop the
+    locks that other connections of this process hold on it, and another process could then remove the log.
+    """
+    page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
     for is_last in (False, True):  # a compaction may shorten the file between two looks
         log = Path(f"{path}-wal")
         if log.exists() and log.stat().st_size:
             return
-        with Path(path).open("rb") as file:
-            head = file.read(32)
-            size = file.seek(0, 2)
-        page = int.from_bytes(head[16:18], "big")
-        wanted = (65_536 if page == 1 else page) * int.from_bytes(head[28:32], "big")
+        wanted = page_bytes * connection.execute("PRAGMA page_count").fetchone()[0]
+        size = Path(path).stat().st_size
         if size >= wanted:
             return
         if is_last:

@@ -77,6 +77,9 @@ class WriteTransaction:
         except sqlite3.Error as error:
             self.rollback()
             raise CommitError(f"{store.path}: the commit failed, nothing was kept: {error}") from error
+        except BaseException:
+            self.rollback()
+            raise
         store.board.note(before, new, touched)
         self._end()
         store.board.publish(new)

@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -35,6 +36,7 @@ __all__ = ["realm_path", "synced_configuration", "wire_timestamp"]
 
 EPOCH_MS: Final = 1_420_070_400_000  # 2015-01-01T00:00:00Z in Unix time (wire.md §2.1)
 HAND_OVER_S: Final = 2.0
+_OWN_FIELDS: Final = frozenset({"path", "schema", "changeset_sink", "on_open", "on_close", "opener", "sync"})
 STOP_POLICIES: Final = ("after-upload", "immediately", "never")
 _is_path = re.compile(r"(/[\w\-@|:+= ][\w\-.@|:+= ]*)+").fullmatch
 _REFUSED_ENDS: Final = (".realm", ".realm.lock", ".realm.management", ".hldb")
@@ -57,6 +59,12 @@ def synced_configuration(
     for name in ("in_memory", "migration", "read_only"):
         if options.get(name):
             raise ConfigurationError(f"{name} cannot be used with a synchronised realm")
+    if options.pop("sync", "full") != "full":
+        raise ConfigurationError("sync: only 'full' synchronisation is available in this version; leave it out")
+    allowed = {each.name for each in fields(Configuration)} - _OWN_FIELDS | {"file"}
+    for name in options:
+        if name not in allowed:
+            raise ConfigurationError(f"SyncUser.configuration has no option {name!r}")
     settings = SyncSettings(
         user,
         realm_path(path, user),

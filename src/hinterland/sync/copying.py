@@ -71,6 +71,9 @@ def copy_objects(
 
 def _names(source: Realm, classes: Sequence[type[Any]] | None) -> list[str]:
     chosen = source.configuration.schema or () if classes is None else classes
+    for one in chosen:
+        if not hasattr(one, "__hinterland__"):
+            raise UsageError(f"copy_objects: {one!r} is not a class of objects")
     names = [one.__hinterland__.name for one in chosen]
     return [name for name in names if name in source.schema and source.schema[name].kind.name != "EMBEDDED"]
 

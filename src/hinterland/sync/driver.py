@@ -41,9 +41,9 @@ from hinterland.protocol.client_session import (
     UploadWanted,
 )
 from hinterland.store.commits import CommitBoard
+from hinterland.store.file_lock import FileLock
 from hinterland.sync.client_reset import ResetPlan, run_reset
 from hinterland.sync.connection import ConnectionState, ServerConnection
-from hinterland.sync.file_lock import FileLock
 from hinterland.sync.loop import BackgroundLoop, Worker
 from hinterland.sync.progress import TransferProgress
 from hinterland.sync.realm_file import RealmFile

@@ -37,9 +37,14 @@ def check_server_url(url: str) -> str:
     Raises:
         ConfigurationError: It is not the URL of a server.
     """
-    parts = urllib.parse.urlsplit(url.strip())
+    problem = f"{url!r} is not the URL of a server; give one like 'https://host:9080'"
+    try:
+        parts = urllib.parse.urlsplit(url.strip())
+        _ = parts.port  # raises if it is not a number
+    except (ValueError, AttributeError):
+        raise ConfigurationError(problem) from None
     if parts.scheme not in _SCHEMES or not parts.hostname or parts.query or parts.fragment:
-        raise ConfigurationError(f"{url!r} is not the URL of a server; give one like 'https://host:9080'")
+        raise ConfigurationError(problem)
     scheme = "https" if _SCHEMES[parts.scheme] == "wss" else "http"
     return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 

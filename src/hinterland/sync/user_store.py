@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from hinterland.errors import ConfigurationError, CorruptFileError, StorageError
-from hinterland.sync.file_lock import FileLock
+from hinterland.store.file_lock import FileLock
 
 __all__ = ["StoredUser", "UserStore", "sync_directory", "user_store"]
 

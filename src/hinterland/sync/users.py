@@ -14,7 +14,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from hinterland.errors import AuthenticationError, ConnectionFailedError, HinterlandError, MultipleUsersError, SyncError
+from hinterland.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    HinterlandError,
+    MultipleUsersError,
+    SyncError,
+    ValueTypeError,
+)
 from hinterland.sync.connection import ConnectionTimes
 from hinterland.sync.credentials import ADMIN_TOKEN, Credentials
 from hinterland.sync.http import check_server_url, request_json
@@ -81,6 +88,8 @@ class SyncUser(metaclass=_Directory):
             ConnectionFailedError: The server cannot be reached.
         """
         server = check_server_url(server_url)
+        if not isinstance(credentials, Credentials):
+            raise ValueTypeError(f"log_in: expected Credentials, such as Credentials.anonymous(), got {credentials!r}")
         if credentials.provider == ADMIN_TOKEN:
             return _remember(_admin(server, credentials.data), None)
         body = {

@@ -125,3 +125,19 @@ def test_the_highest_common_version_is_chosen_in_the_form_offered(offered: list[
 def test_no_common_version(offered: list[str]) -> None:
     """Only versions 2 to 14 are spoken (wire.md §1.3)."""
     assert negotiate(offered) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        (b"ping 1 2\n", 9),
+        (b"upload 1 1 500000 5 1 0 0\nabcde", 500_000),
+        (b"upload 1 0 500000 0 1 0 0\nabcde", 31),
+        (b"upload 1 1 5 5 1 0 0\nabcde", 26),
+        (b"upload 1 1 x 5 1 0 0\nabcde", 26),
+        (b"upload 1\n", 9),
+    ],
+)
+def test_the_size_of_a_message_includes_what_it_inflates_to(data: bytes, size: int) -> None:
+    """So that small messages that inflate to large ones are not parsed where others wait (wire.md §2.5)."""
+    assert codec.size_of(data) == size

@@ -189,3 +189,8 @@ def test_transcripts_do_not_show_tokens() -> None:
     assert "secret" not in describe(Bind(1, "/x", "secret"))
     assert "3:3b" in describe(Upload(1, 4, 0, 0, (UploadEntry(3, 0, 345, 0, b"abc"),)))
     assert "1:3b@7" in describe(Download(1, SyncProgress(1), 0, (DownloadEntry(1, 0, 345, 7, 3, b"abc"),)))
+
+
+def test_error_details_are_cut() -> None:
+    """They may quote names that the client made up, however long (wire.md §6.1)."""
+    assert len(error_message(1, 212, "x" * 1_000_000).message) < 1100

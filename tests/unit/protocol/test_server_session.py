@@ -10,6 +10,8 @@ import pytest
 from hinterland.protocol.messages import Upload, UploadEntry, encode
 from hinterland.protocol.server_connection import ServerConnection
 from hinterland.protocol.server_session import (
+    MARKS_MAX,
+    MESSAGE_BYTES,
     AllocateIdent,
     ClientFile,
     CloseSession,
@@ -381,7 +383,25 @@ def test_uploads_that_wait_for_their_session_are_counted() -> None:
     script.send("ident 1 7 99 1 3 3 555\n")
     for _ in range(3):
         script.send(upload((6, 1), (5, 1)))
-    assert script.connection.inbox_bytes == 3
+    assert script.connection.inbox_bytes == 3 * (1 + 2 * MESSAGE_BYTES)
     script.requests()
     session.client_file_loaded(None)
     assert script.connection.inbox_bytes == 0
+
+
+def test_too_many_waiting_marks_end_the_connection() -> None:
+    """A client that does not read cannot make the server remember ever more MARKs (code 101)."""
+    script = Script()
+    script.syncing()
+    script.send(*(f"mark 1 {n}\n" for n in range(1, MARKS_MAX + 1)))
+    assert script.heads == []
+    script.send("mark 1 123456\n")
+    assert script.heads == ["error 101 0 ApplicationBug"]
+
+
+def test_messages_that_wait_for_their_session_count_even_when_they_are_empty() -> None:
+    """MARKs by the million would be as bad as large uploads."""
+    script = Script()
+    script.bound()
+    script.send("ident 1 7 99 1 3 3 555\n", "mark 1 1\n", "mark 1 2\n")
+    assert script.connection.inbox_bytes == 2 * MESSAGE_BYTES

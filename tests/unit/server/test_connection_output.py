@@ -82,3 +82,54 @@ def test_a_connection_lost_while_the_socket_is_full_is_no_error():
         assert not connection.machine.is_blocked
 
     asyncio.run(main())
+
+
+def test_an_unexpected_error_ends_the_connection_and_nothing_else():
+    """`pump` serves many connections in one go, so it never raises."""
+
+    async def main() -> None:
+        made: asyncio.Future[ClientConnection] = asyncio.get_running_loop().create_future()
+
+        async def send(event) -> None:
+            raise ValueError("unexpected")
+
+        async def serve() -> None:
+            made.set_result(make_connection(send))
+            await asyncio.Event().wait()
+
+        task = asyncio.create_task(serve())
+        connection = await made
+        connection.machine.send(b"one")
+        connection.pump()
+        async with asyncio.timeout(5):
+            await asyncio.wait({task})
+        assert task.cancelled()
+
+    asyncio.run(main())
+
+
+def test_output_that_the_close_frame_overtakes_is_forgotten():
+    """ASGI servers raise RuntimeError for what is sent after the close frame."""
+
+    async def main() -> None:
+        sent = []
+        closed = asyncio.Event()
+
+        async def send(event) -> None:
+            if event["type"] == "websocket.close":
+                sent.append(event["type"])
+                closed.set()
+                return
+            await closed.wait()
+            raise RuntimeError("after sending 'websocket.close'")
+
+        connection = make_connection(send)
+        connection.machine.send(b"one")
+        connection.pump()
+        connection.fail(100, "the server is shutting down")
+        async with asyncio.timeout(5):
+            results = await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
+        assert sent == ["websocket.close"]
+        assert not [one for one in results if one is not None]
+
+    asyncio.run(main())

@@ -134,3 +134,51 @@ def test_acknowledged_versions_need_no_reciprocals(file: RealmFile) -> None:
     file.process([upload(2, entry(3, 1, 9, set_n(1, 7)), base=1), upload(3, entry(2, 1, 10, set_n(1, 8)), base=1)])
     file.process([IntegrateUpload(session(), 3, Cursor(4, 3), 3, ())])
     assert ServerHistory(file.store.connection).reciprocal(3, 2) is None
+
+
+def columns(count: int) -> list[Instruction]:
+    return [AddColumn("Item", f"c{n}", PropertyType.INT, False, CollectionType.SINGLE) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    "instructions",
+    [
+        [AddTable("a\0b", ClassKind.TOP_LEVEL, "_id", PropertyType.INT)],
+        [AddTable("a", ClassKind.TOP_LEVEL, "_\0id", PropertyType.INT)],
+        [AddColumn("Item", "x\0y", PropertyType.INT, False, CollectionType.SINGLE)],
+        columns(2001),
+        [
+            AddColumn("Item", "d", PropertyType.INT, True, CollectionType.DICTIONARY, None, PropertyType.STRING),
+            Update("Item", 1, "d", ["\udc80"], 4),
+        ],
+    ],
+)
+def test_what_sqlite_cannot_hold_is_refused_alone(file: RealmFile, instructions: list[Instruction]) -> None:
+    """Names with NUL, too many properties, keys that are no UTF-8: 212, and the others' uploads stand."""
+    prepared(file)
+    good = upload(2, entry(3, 1, 8, set_n(1, 8)), base=1)
+    accepted, refused = file.process([good, upload(3, entry(2, 1, 9, *instructions), base=1)])
+    assert accepted == Cursor(3, 1)
+    assert isinstance(refused, Refusal)
+    assert refused.code == 212
+    assert file.version == 2
+
+
+def test_an_unexpected_error_undoes_the_whole_batch(tmp_path: Path) -> None:
+    """Everybody may try again (201), and the next version follows the last one that is stored."""
+    salts = iter([99, 99, 0, 99])
+    realm = RealmFile(
+        Store.open(tmp_path / "a.hldb", durable=False),
+        version_salt=5,
+        make_salt=lambda: 99 // next(salts) * 99,
+        clock=lambda: 1000.0,
+    )
+    prepared(realm)
+    again = entry(3, 1, 8, set_n(1, 8))
+    for answer in realm.process([upload(2, again, base=1), AllocateIdent(session())]):
+        assert isinstance(answer, Refusal)
+        assert answer.code == 201
+    assert realm.version == 1
+    assert realm.process([upload(2, again, base=1), AllocateIdent(session())]) == [Cursor(3, 1), FileIdent(4, 99)]
+    assert [one.version for one in ServerHistory(realm.store.connection).entries(0, 9)] == [1, 2]
+    realm.close()

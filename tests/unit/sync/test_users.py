@@ -10,10 +10,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from hinterland.errors import ConfigurationError, ConnectionFailedError, CorruptFileError, MultipleUsersError
+from hinterland.errors import (
+    ConfigurationError,
+    ConnectionFailedError,
+    CorruptFileError,
+    MultipleUsersError,
+    ValueTypeError,
+)
+from hinterland.store.file_lock import FileLock
 from hinterland.sync.configuration import realm_path
 from hinterland.sync.credentials import Credentials
-from hinterland.sync.file_lock import FileLock
 from hinterland.sync.http import check_server_url, request_json, websocket_url
 from hinterland.sync.user_store import StoredUser, UserStore, encode_name, sync_directory
 from hinterland.sync.users import SyncUser, token_claims
@@ -216,3 +222,23 @@ def test_the_sync_directory_must_not_be_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="is a file"):
         sync_directory(tmp_path / "file")
+
+
+@pytest.mark.parametrize("options", [{"sync": "query"}, {"shcema_version": 1}, {"on_open": print}])
+def test_unknown_options_of_a_configuration_are_named(home: Path, options: dict[str, object]) -> None:
+    """A misspelt option, and one that this version lacks, are refused by name (api.md)."""
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
+        admin("ada").configuration("/shared/board", schema=[], **options)
+
+
+@pytest.mark.parametrize("url", ["localhost:9080", "http://localhost:abc", None, "http://[::1"])
+def test_what_is_no_url_is_refused_before_any_request(url: str) -> None:
+    """A server's address that cannot be one is the caller's mistake, not a lost connection."""
+    with pytest.raises(ConfigurationError, match="is not the URL of a server"):
+        check_server_url(url)
+
+
+def test_only_credentials_log_in(home: Path) -> None:
+    """A name in the place of credentials is refused with an example."""
+    with pytest.raises(ValueTypeError, match=r"Credentials\.anonymous"):
+        SyncUser.log_in(SERVER, "ada")

@@ -1,4 +1,4 @@
-"""A lock between processes: whoever holds it runs the session of a file, or rewrites the user list.
+"""A lock between processes: whoever holds it syncs a file, rewrites the user list or serves a data folder.
 
 The operating system releases it when its holder dies, so a crash leaves no stale lock.
 """
