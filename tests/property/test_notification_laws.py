@@ -209,9 +209,10 @@ def work(path: str, seed: int, count: int) -> None:
     """Edit on a thread or in a process of its own."""
     source = random.Random(seed)
     with hl.Realm.open(path, schema=SCHEMA, durable=False) as realm:
-        for _ in range(count):
+        for number in range(count):
             with realm.write():
                 edit(realm, source)
+                realm.add(Team(name=f"{seed}-{number}"))  # some edits change nothing, and make no version
 
 
 def test_threads_and_processes(tmp_path: Path) -> None:
