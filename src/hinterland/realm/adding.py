@@ -1,8 +1,7 @@
 """Putting unmanaged objects into a realm.
 
-`add_all` is the fast path: objects of a class without links and collections go to SQLite in one
-`executemany` per batch, their images being the parameters, and to the recorder by one generated
-function. Everything else is added object by object, after a check of the whole graph, so that a
+`add_all` is the fast path: objects of a class without links and collections go to SQLite many at
+once, their images being the parameters, and to the recorder by one generated function. Everything else is added object by object, after a check of the whole graph, so that a
 refused object changes nothing.
 """
 
@@ -19,6 +18,7 @@ from hinterland.errors import DuplicateKeyError, SchemaError, UsageError, ValueT
 from hinterland.realm.binding import UNMANAGED, Binding
 from hinterland.realm.objects import ObjectBase
 from hinterland.schema.declaration import MISSING
+from hinterland.store.bulk import insert_rows
 from hinterland.store.sqlform import FROM_SQL, key_from_sql
 from hinterland.values import ClassKind, PropertyType
 
@@ -341,7 +341,7 @@ def _insert(realm: Realm, binding: Binding, images: list[list[Any]], first: int)
         row += 1
     connection = realm._store.connection
     try:
-        connection.executemany(binding.insert_sql, images)
+        insert_rows(connection, binding.table.name, binding.image_columns, images)
     except BaseException as error:
         # Cheaper than a savepoint, which would copy every page that the batch touches.
         connection.execute(f"DELETE FROM {binding.quoted} WHERE _row>=? AND _row<?", (first, row))

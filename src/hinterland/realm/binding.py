@@ -152,8 +152,7 @@ class Binding:
         self.select = f"SELECT {', '.join([*names, '_row'])} FROM {self.quoted}"
         self.select_one = f"{self.select} WHERE _row=?"
         self.select_by_key = f"{self.select} WHERE {names[0] if names else '_row'}=?"
-        places = ",".join("?" * (len(names) + 1))
-        self.insert_sql = f"INSERT INTO {self.quoted}({', '.join([*names, '_row'])}) VALUES({places})"
+        self.image_columns = [*names, "_row"]
         self.key_type = table.key_type
         self.has_generated_key = bool(self.singles) and self.singles[0].is_generated
         self.plans = {}
