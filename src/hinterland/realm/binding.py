@@ -16,7 +16,6 @@ write buffer if nothing else can have happened, else from the file. A stamp is a
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
@@ -29,11 +28,12 @@ from hinterland.errors import (
     UsageError,
     WrongThreadError,
 )
+from hinterland.realm.read_ahead import ReadAhead
 from hinterland.schema.declaration import Declaration
-from hinterland.store.layout import quote, storage_error
+from hinterland.store.layout import quote
 from hinterland.store.sqlform import SqlValue, key_from_sql
 from hinterland.store.table import Table
-from hinterland.values import Key, PropertyType
+from hinterland.values import Key, ObjectId, PropertyType
 
 if TYPE_CHECKING:
     from hinterland.realm.attributes import Attribute
@@ -131,6 +131,7 @@ class Binding:
         self.structure = object()
         self.side_stamp = object()
         self.plans: dict[int, Any] = {}
+        self.ahead = ReadAhead(self)
         self._refusing_writers: list[Writer] = [self._refuse_write] * len(self.singles)
         self.attach()
 
@@ -154,11 +155,28 @@ class Binding:
         self.select_by_key = f"{self.select} WHERE {names[0] if names else '_row'}=?"
         self.image_columns = [*names, "_row"]
         self.key_type = table.key_type
+        self.raw_key = self._key_conversion()
         self.has_generated_key = bool(self.singles) and self.singles[0].is_generated
         self.plans = {}
+        self._targets: dict[int, Binding] = {}
         self._active_writers = [self._writer(place) for place in range(len(columns))]
         self.is_writing = self.is_writing  # which chooses the writers
         self.renew()
+
+    def _key_conversion(self) -> Callable[[Any], Any]:
+        """Make the function that turns a key into its SQL form."""
+        from hinterland.realm.generated import check_source, key_factory
+
+        if not self.singles or self.key_type is None:
+            return self._refuse_lookup
+        one = self.singles[0]
+        nullable = one.declared.property.nullable
+        is_plain = one.declared.value_class in (int, str, ObjectId)
+        check = check_source(one.type, nullable=nullable, is_plain=is_plain, variable="v", convert="convert")
+        return key_factory(check)(one.convert)
+
+    def _refuse_lookup(self, key: Any) -> NoReturn:
+        raise UsageError(f"{self.name} is an embedded class; its objects have no key")
 
     def _writer(self, place: int) -> Writer:
         """Make the function that changes a single value; see `realm.generated`."""
@@ -182,11 +200,13 @@ class Binding:
         self.stamp: list[Any] = [self.table.updates, self.realm._attempt]
         self.structure = object()
         self.side_stamp = object()
+        self.ahead.clear()
 
     def keep(self) -> None:
         """Move to the snapshot that this realm's own commit made: fresh images stay so."""
         self.stamp[0] = self.table.updates
         self.stamp[1] = None
+        self.ahead.clear()
 
     def is_undone(self, stamp: list[Any], row: int) -> bool:
         """Return whether the row was made by a transaction that was rolled back."""
@@ -223,10 +243,7 @@ class Binding:
         pending = table.inserts.get(row)
         if pending is not None:
             return pending if self.is_identity else [pending[index] for index in self.file_index]
-        try:
-            image: Image | None = self.execute(self.select_one, (row,)).fetchone()
-        except sqlite3.DatabaseError as error:
-            raise storage_error(error, self.realm.path) from error
+        image: Image | None = self.ahead.row(row)
         if image is not None and table.updates:
             return self.overlay(row, image)
         return image
@@ -252,21 +269,52 @@ class Binding:
 
     def find(self, raw_key: SqlValue) -> ObjectBase | None:
         """Return the object with a key, given in SQL form."""
-        if self.is_writing or raw_key is None:
+        table = self.table
+        if table.inserts or raw_key is None:
             assert self.key_type is not None
-            return self.get(self.table.find(key_from_sql(self.key_type, raw_key)))
-        try:
-            image = self.execute(self.select_by_key, (raw_key,)).fetchone()
-        except sqlite3.DatabaseError as error:
-            raise storage_error(error, self.realm.path) from error
-        return None if image is None else self.handle(image[-1], image)
+            return self.get(table.find(key_from_sql(self.key_type, raw_key)))
+        ahead = self.ahead
+        image: Image | None
+        if ahead.structure is self.structure and ahead.updates is table.updates and raw_key in ahead.by_key:
+            image = ahead.by_key[raw_key]
+        else:
+            image = ahead.key(raw_key)
+            if image is None:
+                return None
+        row: int = image[-1]
+        if table.updates:
+            image = self.overlay(row, image)
+        obj = object.__new__(self.cls)
+        obj._binding = self
+        obj._row = row
+        obj._image = image
+        obj._stamp = self.stamp
+        return obj
 
     def get(self, row: int | None) -> ObjectBase | None:
         """Return the object in a row; None if there is none (any more)."""
         if row is None:
             return None
-        image = self.load(row)
-        return None if image is None else self.handle(row, image)
+        table = self.table
+        ahead = self.ahead
+        image: Image | None
+        if (
+            row in ahead.by_row
+            and ahead.structure is self.structure
+            and ahead.updates is table.updates
+            and not table.updates
+        ):
+            image = ahead.by_row[row]
+        else:
+            image = self.load(row)
+            if image is None:
+                return None
+        obj = object.__new__(self.cls)
+        obj._binding = self
+        obj._row = row
+        obj._image = image
+        obj._stamp = self.stamp
+        return obj
 
     def get_many(self, rows: Sequence[int | None]) -> list[ObjectBase | None]:
         """Return the objects in rows, with few queries."""
@@ -280,6 +328,13 @@ class Binding:
             for image in self.execute(f"{self.select} WHERE _row IN ({places})", some):
                 images[image[-1]] = image
         return [self.handle(row, images[row]) if row is not None and row in images else None for row in rows]
+
+    def target(self, place: int) -> Binding:
+        """Return the binding of the class that the link in a place of the image leads to."""
+        found = self._targets.get(place)
+        if found is None:
+            found = self._targets[place] = self.realm._bindings[self.singles[place].declared.property.target or ""]
+        return found
 
     def with_children(self) -> list[Binding]:
         """Return this binding and those of all embedded classes below it."""

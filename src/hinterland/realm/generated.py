@@ -1,11 +1,12 @@
 """Generated functions that read and change values of live objects.
 
-Three kinds of functions run for each value that a program touches; each is straight-line code for one
+These functions run for each value that a program touches; each is straight-line code for one
 type of property in one place of the image (`realm.binding`):
 
 - a *getter* checks that the image is current and the thread the realm's, and reads the image,
 - a *setter* checks the new value, then the same, and calls the writer,
-- a *writer* belongs to a class of an open realm, and changes buffer and image and records that.
+- a *writer* belongs to a class of an open realm, and changes buffer and image and records that,
+- a *key conversion* checks a key that an object is looked up by.
 
 The generated text depends on types and indices only; no name of a program becomes source text.
 """
@@ -22,7 +23,7 @@ from hinterland.realm.binding import synchronise
 from hinterland.schema.declaration import MISSING
 from hinterland.values import INT_MAX, INT_MIN, STRING_BYTES_MAX, ObjectId, PropertyType
 
-__all__ = ["check_source", "getter_factory", "setter_factory", "writer_factory"]
+__all__ = ["check_source", "getter_factory", "key_factory", "link_getter", "setter_factory", "writer_factory"]
 
 Factory: TypeAlias = Callable[..., Callable[..., Any]]
 
@@ -79,6 +80,15 @@ def make(read):
     return get
 """
 
+_LINK_GETTER: Final = """
+def get(obj):
+    if {fresh}:
+        if synchronise(obj):
+            return obj._image[{index}]
+    row = obj._image[{index}]
+    return None if row is None else b.target({index}).get(row)
+"""
+
 _SETTER: Final = """
 def make(convert):
     def set(obj, v):
@@ -114,6 +124,21 @@ def make(b, encode):
 """
 
 
+_KEY: Final = """
+def make(convert):
+    def raw_key(v):
+        {check}
+        return v
+    return raw_key
+"""
+
+
+@lru_cache(maxsize=64)
+def key_factory(check: str) -> Factory:
+    """Return what makes the conversion of keys to SQL form; see `setter_factory` for the arguments."""
+    return _compile(_KEY.format(check=check))
+
+
 @lru_cache(maxsize=4096)
 def getter_factory(kind: PropertyType, index: int, *, nullable: bool, reads: bool) -> Factory:
     """Return what makes a getter.
@@ -122,6 +147,12 @@ def getter_factory(kind: PropertyType, index: int, *, nullable: bool, reads: boo
     """
     result = _result_source(kind, nullable=nullable, reads=reads)
     return _compile(_GETTER.format(fresh=_FRESH, result=result.format(raw=f"obj._image[{index}]")))
+
+
+@lru_cache(maxsize=256)
+def link_getter(index: int) -> Callable[..., Any]:
+    """Return the getter of a single link; one that dangles reads None."""
+    return _compile(_LINK_GETTER.format(fresh=_FRESH, index=index), "get")
 
 
 @lru_cache(maxsize=4096)
@@ -144,11 +175,11 @@ def writer_factory(index: int, file_index: int, *, records: bool) -> Factory:
     return _compile(_WRITER.format(index=index, file_index=file_index, record=record))
 
 
-def _compile(source: str) -> Factory:
+def _compile(source: str, name: str = "make") -> Factory:
     names: dict[str, Any] = {}
     exec(source, _GLOBALS, names)  # noqa: S102 - see the module
-    factory: Factory = names["make"]
-    return factory
+    made: Factory = names[name]
+    return made
 
 
 def _result_source(kind: PropertyType, *, nullable: bool, reads: bool) -> str:
