@@ -46,6 +46,9 @@ Image = Sequence[Any]
 Writer: TypeAlias = "Callable[[ObjectBase, Any], None]"
 
 
+_new: Final = object.__new__
+
+
 class Attempt:
     """A write transaction as stamps remember it; `first_rows` is set when it is rolled back."""
 
@@ -155,7 +158,7 @@ class Binding:
         self.select_by_key = f"{self.select} WHERE {names[0] if names else '_row'}=?"
         self.image_columns = [*names, "_row"]
         self.key_type = table.key_type
-        self.raw_key = self._key_conversion()
+        self.find_by_key = self._finder()
         self.has_generated_key = bool(self.singles) and self.singles[0].is_generated
         self.plans = {}
         self._targets: dict[int, Binding] = {}
@@ -163,9 +166,9 @@ class Binding:
         self.is_writing = self.is_writing  # which chooses the writers
         self.renew()
 
-    def _key_conversion(self) -> Callable[[Any], Any]:
-        """Make the function that turns a key into its SQL form."""
-        from hinterland.realm.generated import check_source, key_factory
+    def _finder(self) -> Callable[[Any], ObjectBase | None]:
+        """Make the function that returns the object with a key; see `realm.generated`."""
+        from hinterland.realm.generated import check_source, finder_factory
 
         if not self.singles or self.key_type is None:
             return self._refuse_lookup
@@ -173,7 +176,7 @@ class Binding:
         nullable = one.declared.property.nullable
         is_plain = one.declared.value_class in (int, str, ObjectId)
         check = check_source(one.type, nullable=nullable, is_plain=is_plain, variable="v", convert="convert")
-        return key_factory(check)(one.convert)
+        return finder_factory(check)(self, one.convert)
 
     def _refuse_lookup(self, key: Any) -> NoReturn:
         raise UsageError(f"{self.name} is an embedded class; its objects have no key")
@@ -260,7 +263,7 @@ class Binding:
 
     def handle(self, row: int, image: Image) -> ObjectBase:
         """Return an object for a row whose image was just read."""
-        obj = object.__new__(self.cls)
+        obj: ObjectBase = _new(self.cls)
         obj._binding = self
         obj._row = row
         obj._image = image
@@ -274,17 +277,15 @@ class Binding:
             assert self.key_type is not None
             return self.get(table.find(key_from_sql(self.key_type, raw_key)))
         ahead = self.ahead
-        image: Image | None
-        if ahead.structure is self.structure and ahead.updates is table.updates and raw_key in ahead.by_key:
-            image = ahead.by_key[raw_key]
-        else:
+        image: Image | None = ahead.by_key.get(raw_key)
+        if image is None or ahead.structure is not self.structure or ahead.updates is not table.updates:
             image = ahead.key(raw_key)
             if image is None:
                 return None
         row: int = image[-1]
         if table.updates:
             image = self.overlay(row, image)
-        obj = object.__new__(self.cls)
+        obj: ObjectBase = _new(self.cls)
         obj._binding = self
         obj._row = row
         obj._image = image
@@ -297,19 +298,17 @@ class Binding:
             return None
         table = self.table
         ahead = self.ahead
-        image: Image | None
+        image: Image | None = ahead.by_row.get(row)
         if (
-            row in ahead.by_row
-            and ahead.structure is self.structure
-            and ahead.updates is table.updates
-            and not table.updates
+            image is None
+            or table.updates
+            or ahead.structure is not self.structure
+            or ahead.updates is not table.updates
         ):
-            image = ahead.by_row[row]
-        else:
             image = self.load(row)
             if image is None:
                 return None
-        obj = object.__new__(self.cls)
+        obj: ObjectBase = _new(self.cls)
         obj._binding = self
         obj._row = row
         obj._image = image

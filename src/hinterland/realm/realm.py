@@ -288,7 +288,7 @@ class Realm(Snapshots, FileCare):
         binding = self._by_class.get(cls)
         if binding is None or get_ident() != binding.thread:
             binding = self._binding(cls)
-        found: Any = binding.find(binding.raw_key(key))
+        found: Any = binding.find_by_key(key)
         return found  # type: ignore[no-any-return]
 
     def objects(self, cls: type[O]) -> Results[O]:
