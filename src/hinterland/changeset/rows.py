@@ -284,9 +284,8 @@ def row_function(key: KeyShape, fields: tuple[FieldShape, ...]) -> Factory:
 def rows_function(key: KeyShape, fields: tuple[FieldShape, ...], places: tuple[int, ...], width: int) -> Factory:
     """Return a factory of functions that encode many objects, given as whole rows.
 
-    The rows have `width` values, the key first; `places` says where in them the fields are. The
-    function stops at the first value it refuses, as ValueTypeError or UnicodeEncodeError; what it
-    recorded until then is the caller's to undo.
+    The rows have `width` values, the key first; `places` says where in them the fields are. If the
+    function refuses a value, it has recorded none of the rows.
     """
     names = ["key", *(f"_{place}" for place in range(1, width))]
     for index, place in enumerate(places):

@@ -342,12 +342,8 @@ def _record_batch(binding: Binding, objects: list[Any], images: list[list[Any]])
         some = images if begin == 0 and end == len(images) else images[begin:end]
         begin = end
         if encode_many is not None:
-            mark = recorder.mark()
-            try:
-                encode_many(some)
-                continue
-            except UnicodeEncodeError:  # bytes that are no text
-                recorder.return_to(mark)
+            encode_many(some)
+            continue
         for image in some:
             encode(image[0], pick(image))
 

@@ -28,7 +28,7 @@ from hinterland.errors import (
     UsageError,
     WrongThreadError,
 )
-from hinterland.realm.read_ahead import ReadAhead
+from hinterland.realm.whole_class import WholeClass
 from hinterland.schema.declaration import Declaration
 from hinterland.store.layout import quote
 from hinterland.store.sqlform import SqlValue, key_from_sql
@@ -134,7 +134,7 @@ class Binding:
         self.structure = object()
         self.side_stamp = object()
         self.plans: dict[int, Any] = {}
-        self.ahead = ReadAhead(self)
+        self.whole = WholeClass(self)
         self._refusing_writers: list[Writer] = [self._refuse_write] * len(self.singles)
         self.attach()
 
@@ -161,7 +161,6 @@ class Binding:
         self.find_by_key = self._finder()
         self.has_generated_key = bool(self.singles) and self.singles[0].is_generated
         self.plans = {}
-        self._targets: dict[int, Binding] = {}
         self._active_writers = [self._writer(place) for place in range(len(columns))]
         self.is_writing = self.is_writing  # which chooses the writers
         self.renew()
@@ -203,13 +202,13 @@ class Binding:
         self.stamp: list[Any] = [self.table.updates, self.realm._attempt]
         self.structure = object()
         self.side_stamp = object()
-        self.ahead.clear()
+        self.whole.clear()
 
     def keep(self) -> None:
         """Move to the snapshot that this realm's own commit made: fresh images stay so."""
         self.stamp[0] = self.table.updates
         self.stamp[1] = None
-        self.ahead.clear()
+        self.whole.clear()
 
     def is_undone(self, stamp: list[Any], row: int) -> bool:
         """Return whether the row was made by a transaction that was rolled back."""
@@ -246,7 +245,7 @@ class Binding:
         pending = table.inserts.get(row)
         if pending is not None:
             return pending if self.is_identity else [pending[index] for index in self.file_index]
-        image: Image | None = self.ahead.row(row)
+        image: Image | None = self.whole.row(row)
         if image is not None and table.updates:
             return self.overlay(row, image)
         return image
@@ -276,10 +275,10 @@ class Binding:
         if table.inserts or raw_key is None:
             assert self.key_type is not None
             return self.get(table.find(key_from_sql(self.key_type, raw_key)))
-        ahead = self.ahead
-        image: Image | None = ahead.by_key.get(raw_key)
-        if image is None or ahead.structure is not self.structure or ahead.updates is not table.updates:
-            image = ahead.key(raw_key)
+        whole = self.whole
+        image: Image | None = whole.by_key.get(raw_key)
+        if image is None or whole.structure is not self.structure or whole.updates is not table.updates:
+            image = whole.key(raw_key)
             if image is None:
                 return None
         row: int = image[-1]
@@ -297,13 +296,13 @@ class Binding:
         if row is None:
             return None
         table = self.table
-        ahead = self.ahead
-        image: Image | None = ahead.by_row.get(row)
+        whole = self.whole
+        image: Image | None = whole.by_row.get(row)
         if (
             image is None
             or table.updates
-            or ahead.structure is not self.structure
-            or ahead.updates is not table.updates
+            or whole.structure is not self.structure
+            or whole.updates is not table.updates
         ):
             image = self.load(row)
             if image is None:
@@ -327,13 +326,6 @@ class Binding:
             for image in self.execute(f"{self.select} WHERE _row IN ({places})", some):
                 images[image[-1]] = image
         return [self.handle(row, images[row]) if row is not None and row in images else None for row in rows]
-
-    def target(self, place: int) -> Binding:
-        """Return the binding of the class that the link in a place of the image leads to."""
-        found = self._targets.get(place)
-        if found is None:
-            found = self._targets[place] = self.realm._bindings[self.singles[place].declared.property.target or ""]
-        return found
 
     def with_children(self) -> list[Binding]:
         """Return this binding and those of all embedded classes below it."""

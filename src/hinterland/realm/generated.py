@@ -23,7 +23,7 @@ from hinterland.realm.binding import synchronise
 from hinterland.schema.declaration import MISSING
 from hinterland.values import INT_MAX, INT_MIN, STRING_BYTES_MAX, ObjectId, PropertyType
 
-__all__ = ["check_source", "finder_factory", "getter_factory", "link_getter", "setter_factory", "writer_factory"]
+__all__ = ["check_source", "finder_factory", "getter_factory", "setter_factory", "writer_factory"]
 
 Factory: TypeAlias = Callable[..., Callable[..., Any]]
 
@@ -81,15 +81,6 @@ def make(read):
     return get
 """
 
-_LINK_GETTER: Final = """
-def get(obj):
-    if {fresh}:
-        if synchronise(obj):
-            return obj._image[{index}]
-    row = obj._image[{index}]
-    return None if row is None else b.target({index}).get(row)
-"""
-
 _SETTER: Final = """
 def make(convert):
     def set(obj, v):
@@ -127,12 +118,12 @@ def make(b, encode):
 
 _FINDER: Final = """
 def make(b, convert):
-    ahead = b.ahead
+    whole = b.whole
     cls = b.cls
     def find(v):
         {check}
-        image = ahead.by_key.get(v)
-        if image is None or ahead.structure is not b.structure or ahead.updates is not b.table.updates or ahead.updates:
+        image = whole.by_key.get(v)
+        if image is None or whole.structure is not b.structure or whole.updates is not b.table.updates or whole.updates:
             return b.find(v)
         obj = new(cls)
         obj._binding = b
@@ -163,12 +154,6 @@ def getter_factory(kind: PropertyType, index: int, *, nullable: bool, reads: boo
     return _compile(_GETTER.format(fresh=_FRESH, result=result.format(raw=f"obj._image[{index}]")))
 
 
-@lru_cache(maxsize=256)
-def link_getter(index: int) -> Callable[..., Any]:
-    """Return the getter of a single link; one that dangles reads None."""
-    return _compile(_LINK_GETTER.format(fresh=_FRESH, index=index), "get")
-
-
 @lru_cache(maxsize=4096)
 def setter_factory(check: str, index: int) -> Factory:
     """Return what makes a setter; `check` comes from `check_source` for a variable `v`.
@@ -189,11 +174,11 @@ def writer_factory(index: int, file_index: int, *, records: bool) -> Factory:
     return _compile(_WRITER.format(index=index, file_index=file_index, record=record))
 
 
-def _compile(source: str, name: str = "make") -> Factory:
+def _compile(source: str) -> Factory:
     names: dict[str, Any] = {}
     exec(source, _GLOBALS, names)  # noqa: S102 - see the module
-    made: Factory = names[name]
-    return made
+    factory: Factory = names["make"]
+    return factory
 
 
 def _result_source(kind: PropertyType, *, nullable: bool, reads: bool) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hinterland.realm.binding import Binding
     from hinterland.store.sqlform import SqlValue
 
-__all__ = ["ReadAhead"]
+__all__ = ["WholeClass"]
 
 _READS_MIN: Final = 256
 _SHARE: Final = 16
@@ -29,7 +29,7 @@ _FILE_BYTES_MAX: Final = 1 << 26
 """Classes of larger files are never read whole: this bounds the memory that they would take."""
 
 
-class ReadAhead:
+class WholeClass:
     """The images of one class of one realm, as they are in the file.
 
     Attributes:
