@@ -2,7 +2,7 @@
 
     python -m benchmarks.bench_peers [--objects 100000] [--rounds 3] [--peers hinterland,sqlite3] [--steps get,update]
 
-Each peer runs in a process of its own, in turns, and the best time of each step counts. Peers are
+Each peer runs in a process of its own, in turns, and the best CPU time of each step counts. Peers are
 optional: `pip install sqlalchemy peewee objectbox`. The exit status is 1 if a target was missed.
 
 "original" is the original's C++ engine called from Python with the thinnest proxies. It is not run
@@ -45,7 +45,7 @@ def run(peer: str, objects: int, steps: str) -> dict[str, float]:
 
 def import_s(statement: str) -> float:
     """Return what an import takes in a fresh process, at best, once its modules are compiled."""
-    code = f"import time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
+    code = f"import time; t = time.process_time(); {statement}; print(time.process_time() - t)"
     taken = []
     with tempfile.TemporaryDirectory() as folder:
         scope = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
