@@ -156,7 +156,7 @@ class Binding:
         self.select = f"SELECT {', '.join([*names, '_row'])} FROM {self.quoted}"
         self.select_one = f"{self.select} WHERE _row=?"
         self.select_by_key = f"{self.select} WHERE {names[0] if names else '_row'}=?"
-        self.image_columns = [*names, "_row"]
+        self.image_columns = names
         self.key_type = table.key_type
         self.find_by_key = self._finder()
         self.has_generated_key = bool(self.singles) and self.singles[0].is_generated
