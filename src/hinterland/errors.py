@@ -15,6 +15,7 @@ HinterlandError
 │   └── QueryArgumentError      an argument ($0, $1 …) is missing or does not fit
 ├── StorageError                the file cannot be used (HL-D…)
 │   ├── ForeignFileError        not a realm file
+│   ├── EncryptionKeyError      the encryption key is missing, wrong, or given for a plain file
 │   ├── NewerFormatError        written by a newer Hinterland
 │   ├── CorruptFileError        damaged
 │   ├── FileBusyError           another process holds the write lock for too long
@@ -51,6 +52,7 @@ __all__ = [
     "ConnectionFailedError",
     "CorruptFileError",
     "DuplicateKeyError",
+    "EncryptionKeyError",
     "FileBusyError",
     "ForeignFileError",
     "HinterlandError",
@@ -188,6 +190,12 @@ class CommitError(StorageError):
     """A commit failed, for example because the disk is full; nothing of it was kept."""
 
     code = "HL-D005"
+
+
+class EncryptionKeyError(StorageError):
+    """The encryption key is missing, is another one than the file's, or the file is not encrypted."""
+
+    code = "HL-D006"
 
 
 class ChangesetError(HinterlandError):

@@ -7,11 +7,12 @@ The synchronisation hooks at the end are how `sync` takes part without `realm` k
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from hinterland.errors import ConfigurationError
+from hinterland.store.connection import check_key
 
 if TYPE_CHECKING:
     from hinterland.realm.objects import ObjectBase
@@ -58,7 +59,8 @@ class Configuration:
             the file has a lower schema_version; it runs inside one write transaction.
         delete_if_migration_needed: Delete the file and start with an empty one instead of migrating;
             for development.
-        encryption_key: Reserved; must be None.
+        encryption_key: The key with which the file is encrypted, 32 or 64 bytes; a file that is made gets it.
+            Needs the extra `encryption`.
         read_only: Never write; the file must exist and have the classes of `schema`.
         in_memory: Keep the data in a temporary file that goes with the last instance; `path` is
             then only the name by which instances of this process share it.
@@ -80,7 +82,7 @@ class Configuration:
     schema: Sequence[type[ObjectBase]] | None = None
     schema_version: int = 0
     migration: Callable[..., None] | None = None
-    encryption_key: bytes | None = None
+    encryption_key: bytes | None = field(default=None, repr=False)
     read_only: bool = False
     in_memory: bool = False
     initial_data: Callable[[Realm], None] | None = None
@@ -106,8 +108,9 @@ class Configuration:
         _check_schema(self.schema)
         if not str(self.path):
             raise ConfigurationError("Configuration.path is empty; name a file")
-        if self.encryption_key is not None:
-            raise ConfigurationError("Configuration.encryption_key is not available in this version; leave it out")
+        check_key(self.encryption_key, "Configuration.encryption_key")
+        if self.encryption_key is not None and self.in_memory:
+            raise ConfigurationError("Configuration: in_memory realms cannot be encrypted; leave out encryption_key")
         if type(self.schema_version) is not int or not 0 <= self.schema_version < 2**63:
             raise ConfigurationError(f"Configuration.schema_version is an int from 0, not {self.schema_version!r}")
         if self.max_active_versions is not None and self.max_active_versions < 1:

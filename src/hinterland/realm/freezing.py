@@ -73,15 +73,15 @@ def _open(realm: Realm) -> Realm:
         on_close=None,
         opener=None,
     )
-    file = OpenFile.take(realm.configuration.path, in_memory=realm.configuration.in_memory)
+    file = OpenFile.take(realm.configuration.path, in_memory=realm.configuration.in_memory, key=realm._store.key)
     try:
-        store = open_frozen(file.path, realm._store.version)
+        store = open_frozen(file.path, realm._store.version, realm._store.key)
         if store is None:
             file.release()
             directory = tempfile.mkdtemp(prefix="hinterland-")
             file = OpenFile(realm.path, str(Path(directory) / "realm.hldb"), directory, 1)
             copy_snapshot(realm._store, file.path)
-            store = open_frozen(file.path, realm._store.version)
+            store = open_frozen(file.path, realm._store.version, realm._store.key)
             assert store is not None
         frozen = type(realm)(configuration, file, store)
     except BaseException:

@@ -13,15 +13,14 @@ arrive together are one change.
 from __future__ import annotations
 
 import logging
-import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable, Collection
 from itertools import count
-from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from hinterland.errors import UsageError
+from hinterland.store.connection import RealmConnection, open_connection
 
 if TYPE_CHECKING:
     import asyncio
@@ -82,7 +81,7 @@ class Notifier:
         self._is_delivering = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._probe: sqlite3.Connection | None = None
+        self._probe: RealmConnection | None = None
         self._data_version = 0
         self._is_woken = False
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -289,8 +288,8 @@ class Notifier:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             return
-        uri = Path(self._realm._store.path).absolute().as_uri() + "?mode=ro"
-        self._probe = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        store = self._realm._store
+        self._probe = open_connection(store.path, "?mode=ro", key=store.key)
         self._data_version = self._look()
         self._timer = self._loop.call_later(POLL_S, self._poll)
 

@@ -124,7 +124,7 @@ class Realm(Snapshots, FileCare):
         if not is_sibling:
             configuration.check()
         declarations = validate(one.__hinterland__ for one in configuration.schema or ())
-        file = OpenFile.take(configuration.path, in_memory=configuration.in_memory)
+        file = OpenFile.take(configuration.path, in_memory=configuration.in_memory, key=configuration.encryption_key)
         realm = None
         try:
             store = Store.open(
@@ -132,6 +132,7 @@ class Realm(Snapshots, FileCare):
                 read_only=configuration.read_only,
                 durable=configuration.durable and not configuration.in_memory,
                 busy_timeout_s=configuration.busy_timeout_s,
+                key=configuration.encryption_key,
             )
             realm = cls(configuration, file, store)
             if file.instances == 1:

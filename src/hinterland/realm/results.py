@@ -10,7 +10,8 @@ from hinterland.errors import QueryError, UsageError, ValueTypeError
 from hinterland.realm import observing
 from hinterland.realm.binding import Binding, Image
 from hinterland.realm.objects import ObjectBase
-from hinterland.store.layout import quote, storage_error
+from hinterland.store.connection import storage_error
+from hinterland.store.layout import quote
 from hinterland.values import ClassKind, PropertyType
 
 if TYPE_CHECKING:
@@ -224,11 +225,11 @@ class Results(Sequence[T], Generic[T]):
     @staticmethod
     def _run(binding: Binding, sql: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
         try:
-            return binding.execute(sql, parameters)
+            return binding.direct(sql, parameters)
         except sqlite3.OperationalError as error:
             if any(part in str(error) for part in _TOO_COMPLEX):
                 raise _querying().query_error(error) from error
-            raise
+            raise storage_error(error, binding.realm.path) from error
 
     @classmethod
     def _fetch(cls, binding: Binding, sql: str, parameters: Sequence[Any]) -> list[Any]:
@@ -408,10 +409,10 @@ class Results(Sequence[T], Generic[T]):
             raise QueryError(f"{one.where}: {error}") from None
         statement = self._statement()
         try:
-            raw = binding.execute(*statement.aggregate(expression, column)).fetchone()[0]
-        except sqlite3.OperationalError as error:
+            raw = binding.direct(*statement.aggregate(expression, column)).fetchone()[0]
+        except sqlite3.DatabaseError as error:
             if "integer overflow" not in str(error):
-                raise
+                raise storage_error(error, binding.realm.path) from error
             raw = binding.execute(*statement.aggregate("rq_isum(v)", column)).fetchone()[0]
         return _querying().result_of(function, one, kind, raw)
 

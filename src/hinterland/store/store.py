@@ -8,13 +8,13 @@ A store belongs to one thread at a time; it does not check this, its owner does.
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
-from hinterland.errors import CorruptFileError, FileBusyError, ReadOnlyError, UsageError
+from hinterland.errors import CorruptFileError, ReadOnlyError, StorageError, UsageError
 from hinterland.schema.types import ClassSchema, Property, Schema
 from hinterland.store.commits import CommitBoard
-from hinterland.store.layout import connect, storage_error
+from hinterland.store.connection import RealmConnection, shared
+from hinterland.store.layout import connect
 from hinterland.store.side_table import side_table
 from hinterland.store.sqlform import SqlValue
 from hinterland.store.table import Column, Table, is_child
@@ -28,11 +28,13 @@ __all__ = ["Store"]
 class Store:
     """See the module. `version` and `schema` are those of the pinned snapshot or write transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, path: str, *, read_only: bool) -> None:
+    def __init__(self, connection: RealmConnection, path: str, *, read_only: bool, key: bytes | None = None) -> None:
         self.connection = connection
         self.path = path
+        self.key = key
         self.read_only = read_only
         self.board = CommitBoard.for_path(path)
+        self.board.stores.add(id(self))
         self.transaction: WriteTransaction | None = None
         self.version = 0
         self.schema_version = -1
@@ -49,7 +51,8 @@ class Store:
         read_only: bool = False,
         durable: bool = True,
         busy_timeout_s: float = 30.0,
-        factory: type[sqlite3.Connection] = sqlite3.Connection,
+        key: bytes | None = None,
+        is_shared: bool = False,
     ) -> Store:
         """Open or create the realm file at `path`.
 
@@ -59,18 +62,19 @@ class Store:
             durable: Whether a commit survives a power failure (`synchronous=FULL`); if not, it still
                 survives a crash of the process.
             busy_timeout_s: How long to wait for another writer.
-            factory: The class of the connection.
+            key: The encryption key of the file; 32 or 64 bytes.
+            is_shared: Let all threads read at once.
 
         Raises:
             StorageError: See `layout.connect`.
         """
         name = str(path)
-        connection = connect(name, read_only=read_only, durable=durable, busy_timeout_s=busy_timeout_s, factory=factory)
-        store = cls(connection, name, read_only=read_only)
+        connection = connect(name, read_only=read_only, durable=durable, busy_timeout_s=busy_timeout_s, key=key)
+        store = cls(shared(connection) if is_shared else connection, name, read_only=read_only, key=key)
         try:
             store.begin_read()
         except BaseException:
-            connection.close()
+            store.close()
             raise
         return store
 
@@ -80,6 +84,7 @@ class Store:
             self.transaction.rollback()
         self.board.pins.pop(id(self), None)
         self.connection.close()
+        self.board.stores.discard(id(self))
 
     # -- snapshots -------------------------------------------------------------------------------
 
@@ -90,8 +95,6 @@ class Store:
         try:
             self.connection.execute("BEGIN")
             self._look()
-        except sqlite3.Error as error:
-            raise storage_error(error, self.path) from error
         except (TypeError, ValueError, LookupError) as error:  # what says how the file is built makes no sense
             raise CorruptFileError(
                 f"{self.path} is damaged: its classes cannot be read ({error!r}); restore it from a backup"
@@ -127,11 +130,9 @@ class Store:
         self.end_read()
         try:
             self.connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
+        except StorageError:
             self.begin_read()
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
-                raise FileBusyError(f"{self.path} is being written by another thread or process") from error
-            raise storage_error(error, self.path) from error
+            raise
         self._look()
         self.load_next_rows()
         self.touched.begin()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from hinterland.protocol.client_session import (
 from hinterland.realm.configuration import Configuration
 from hinterland.store.applier import apply
 from hinterland.store.client_history import ClientHistory, ClientProgress, LocalEntry
+from hinterland.store.frozen import copy_snapshot
 from hinterland.store.store import Store
 from hinterland.sync.callbacks import call_in_background
 from hinterland.sync.connection import ConnectionState, ServerConnection
@@ -84,7 +84,7 @@ async def run_reset(
             await call_in_background(_call_before, plan, before)
         try:
             await worker.run(_adopt, plan.file, fresh, recovers)
-        except (HinterlandError, sqlite3.Error) as error:
+        except HinterlandError as error:
             raise ClientResetRequired(
                 cause.number, f"the client reset of {plan.path} failed: {error}", cause.action
             ) from error
@@ -197,7 +197,7 @@ async def _download_fresh(plan: ResetPlan, connection: ServerConnection, backgro
     path = plan.path.with_name(plan.path.name + ".fresh")
     worker = Worker(f"hinterland-{path.name}")
     await worker.run(_remove, path)
-    file = await worker.run(RealmFile, path)
+    file = await worker.run(lambda: RealmFile(path, key=plan.settings.encryption_key))
     try:
         await _FreshCopy(file, worker, background).run(connection, plan.settings.path)
     except ClientResetRequired as error:
@@ -210,8 +210,8 @@ async def _download_fresh(plan: ResetPlan, connection: ServerConnection, backgro
 
 def _adopt(file: RealmFile, fresh_path: Path, recovers: bool) -> None:
     """Make the realm equal to the fresh copy, in one transaction."""
-    fresh = Store.open(fresh_path, read_only=True)
     live = file.store
+    fresh = Store.open(fresh_path, read_only=True, key=live.key)
     try:
         fresh.begin_read()
         theirs = ClientHistory(fresh.connection)
@@ -246,11 +246,7 @@ def _timestamp(pending: list[LocalEntry]) -> int:
 def _copy(store: Store, target: Path) -> None:
     _remove(target)
     store.end_read()
-    copy = sqlite3.connect(target)
-    try:
-        store.connection.backup(copy)
-    finally:
-        copy.close()
+    copy_snapshot(store, target)
 
 
 def _remove(path: Path) -> None:
@@ -262,7 +258,9 @@ def _remove(path: Path) -> None:
 def _realm(path: Path, settings: SyncSettings) -> Iterator[Realm]:
     from hinterland.realm.realm import Realm
 
-    realm = Realm.open(Configuration(path=path, schema=settings.schema, read_only=True))
+    realm = Realm.open(
+        Configuration(path=path, schema=settings.schema, read_only=True, encryption_key=settings.encryption_key)
+    )
     try:
         yield realm
     finally:

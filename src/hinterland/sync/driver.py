@@ -116,7 +116,7 @@ class SessionDriver:
     async def _run(self) -> None:
         """Attach as soon as the file's lock is free, then watch for commits of other processes."""
         try:
-            self._file = await self._worker.run(RealmFile, self.path)
+            self._file = await self._worker.run(lambda: RealmFile(self.path, key=self.settings.encryption_key))
             self._is_open.set()
             while not self._is_stopping:
                 if not self._is_paused and self.state == "active":
