@@ -41,6 +41,8 @@ def check_file(path: str | Path, key: bytes | None = None) -> list[str]:
                 break
     except HinterlandError as error:
         found.append(str(error))
+    except (TypeError, ValueError, LookupError) as error:  # numbers that are texts, slots of other classes, …
+        found.append(f"what the file says of its own structure makes no sense ({error!r})")
     finally:
         store.close()
     return found

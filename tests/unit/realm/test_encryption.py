@@ -174,7 +174,7 @@ def test_the_command_line_takes_keys_from_files_and_the_environment(
         assert main(["realms", "check", str(path), "--key-file", str(file)]) == 0
     monkeypatch.setenv("HINTERLAND_REALM_KEY", KEY.hex())
     assert main(["realms", "check", str(path)]) == 0
-    monkeypatch.setenv("HINTERLAND_REALM_KEY", "secret")
+    monkeypatch.setenv("HINTERLAND_REALM_KEY", "swordfish")
     assert main(["realms", "check", str(path)]) == 2
     assert main(["realms", "check", str(path), "--key-file", str(tmp_path / "absent")]) == 2
-    assert "secret" not in capsys.readouterr().err
+    assert "swordfish" not in capsys.readouterr().err
