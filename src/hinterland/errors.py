@@ -22,7 +22,8 @@ HinterlandError
 │   └── CommitError             the commit failed, for example because the disk is full
 ├── ChangesetError              a changeset cannot be used (HL-C…)
 │   ├── BadChangesetError       malformed, or does not fit the state it is applied to
-│   └── TransformError          concurrent changes that contradict each other, such as two schemas
+│   └── TransformError          concurrent changes that contradict each other
+│       └── SchemaConflictError one class or property was added in two forms
 ├── ProtocolError               the peer broke the sync protocol (HL-P…)
 ├── SyncError                   the server refused, or synchronisation failed (HL-S…)
 │   ├── SessionError            an error the server sent for one realm
@@ -66,6 +67,7 @@ __all__ = [
     "QueryError",
     "QuerySyntaxError",
     "ReadOnlyError",
+    "SchemaConflictError",
     "SchemaError",
     "SessionError",
     "StorageError",
@@ -214,6 +216,12 @@ class TransformError(ChangesetError):
     """Concurrent changesets contradict each other, for instance in their schemas."""
 
     code = "HL-C002"
+
+
+class SchemaConflictError(TransformError):
+    """Two devices added a class or property of one name in different forms; names both."""
+
+    code = "HL-C003"
 
 
 class ProtocolError(HinterlandError):

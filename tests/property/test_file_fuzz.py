@@ -103,7 +103,7 @@ def damaged(content: bytes, changes: list[tuple[str, float, Any]]) -> bytes:
 def read_everything(realm: hl.Realm) -> None:
     for one in realm.objects(Person).sorted("name"):
         _ = one.age, one.born, one.balance, one.badge, one.home and one.home.street, repr(one)
-        _ = list(one.friends), sorted(one.tags), dict(one.scores), [each.street for each in one.places]
+        _ = list(one.friends), sorted(one.tags), dict(one.scores), [each and each.street for each in one.places]
         _ = one.detach(depth=1)
     for company in realm.objects(Company):
         _ = company.name, repr(company)

@@ -149,6 +149,6 @@ def result_of(function: str, one: Attribute, kind: PropertyType, raw: Any) -> An
     return CODEC.decode(kind, raw)
 
 
-def query_error(error: sqlite3.OperationalError) -> QueryError:
+def query_error(error: Exception) -> QueryError:
     """Return our error for a statement that SQLite refused, which happens when it is nested too deeply."""
     return QueryError(f"the query is too complex for SQLite ({error}); split it, or nest less")

@@ -10,7 +10,7 @@ from hinterland.errors import QueryError, UsageError, ValueTypeError
 from hinterland.realm import observing
 from hinterland.realm.binding import Binding, Image
 from hinterland.realm.objects import ObjectBase
-from hinterland.store.connection import storage_error
+from hinterland.store.connection import SQLITE_ERRORS, storage_error
 from hinterland.store.layout import quote
 from hinterland.values import ClassKind, PropertyType
 
@@ -226,7 +226,7 @@ class Results(Sequence[T], Generic[T]):
     def _run(binding: Binding, sql: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
         try:
             return binding.direct(sql, parameters)
-        except sqlite3.OperationalError as error:
+        except SQLITE_ERRORS as error:
             if any(part in str(error) for part in _TOO_COMPLEX):
                 raise _querying().query_error(error) from error
             raise storage_error(error, binding.realm.path) from error
@@ -236,7 +236,7 @@ class Results(Sequence[T], Generic[T]):
         """Run a statement and return all its rows; damage that it comes upon is an error of ours."""
         try:
             return cls._run(binding, sql, parameters).fetchall()
-        except sqlite3.DatabaseError as error:
+        except SQLITE_ERRORS as error:
             raise storage_error(error, binding.realm.path) from error
 
     def _token(self) -> tuple[Any, ...]:
@@ -410,7 +410,7 @@ class Results(Sequence[T], Generic[T]):
         statement = self._statement()
         try:
             raw = binding.direct(*statement.aggregate(expression, column)).fetchone()[0]
-        except sqlite3.DatabaseError as error:
+        except SQLITE_ERRORS as error:
             if "integer overflow" not in str(error):
                 raise storage_error(error, binding.realm.path) from error
             raw = binding.execute(*statement.aggregate("rq_isum(v)", column)).fetchone()[0]

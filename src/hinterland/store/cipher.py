@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from sqlcipher3 import dbapi2
 
-from hinterland.store.connection import Rows, storage_error
+from hinterland.store.connection import SQLITE_ERRORS, Rows, storage_error
 
 __all__ = ["change_key", "open_cipher"]
 
@@ -69,7 +69,7 @@ class _Connection(dbapi2.Connection):  # type: ignore[misc]  # the library has n
             return Rows(self.direct(sql, parameters), self.path)
         except sqlite3.IntegrityError:
             raise
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise storage_error(error, self.path) from error
 
     def executemany(self, sql: str, parameters: Iterable[Any]) -> sqlite3.Cursor:
@@ -78,7 +78,7 @@ class _Connection(dbapi2.Connection):  # type: ignore[misc]  # the library has n
             made: sqlite3.Cursor = self.cursor(_Cursor).executemany(sql, parameters)
         except sqlite3.IntegrityError:
             raise
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise storage_error(error, self.path) from error
         return made
 

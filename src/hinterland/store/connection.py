@@ -41,6 +41,9 @@ __all__ = [
 
 _KEY_BYTES: Final = (32, 64)
 
+SQLITE_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What a statement raises; the second when SQLite tells of damaged names, which are no text."""
+
 
 def check_key(key: object, where: str) -> None:
     """Refuse what is no encryption key.
@@ -70,21 +73,21 @@ class Rows:
     def __iter__(self) -> Iterator[Any]:
         try:
             yield from self._cursor
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise storage_error(error, self._path) from error
 
     def fetchone(self) -> Any:
         """Return the next row, or None."""
         try:
             return self._cursor.fetchone()
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise storage_error(error, self._path) from error
 
     def fetchall(self) -> list[Any]:
         """Return the rest of the rows."""
         try:
             return self._cursor.fetchall()
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise storage_error(error, self._path) from error
 
     def close(self) -> None:
@@ -113,7 +116,7 @@ class RealmConnection(sqlite3.Connection):
             return cast("sqlite3.Cursor", Rows(super().execute(sql, parameters), self.path))
         except sqlite3.IntegrityError:
             raise
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise storage_error(error, self.path) from error
 
     def executemany(self, sql: str, parameters: Iterable[Any]) -> sqlite3.Cursor:
@@ -122,7 +125,7 @@ class RealmConnection(sqlite3.Connection):
             return super().executemany(sql, parameters)
         except sqlite3.IntegrityError:
             raise
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise storage_error(error, self.path) from error
 
     def direct(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
@@ -232,13 +235,18 @@ def shared(connection: RealmConnection) -> RealmConnection:
 # -- errors --------------------------------------------------------------------------------------
 
 
-def storage_error(error: sqlite3.Error, path: str) -> HinterlandError:
+def storage_error(error: sqlite3.Error | UnicodeDecodeError, path: str) -> HinterlandError:
     """Return our error for one of SQLite's, naming the file and what to do."""
     text = str(error)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_NOTADB:
         return ForeignFileError(f"{path} is not a realm file, is encrypted, or its beginning is damaged")
-    if code == sqlite3.SQLITE_CORRUPT or "Could not decode" in text or "malformed" in text:
+    if (
+        isinstance(error, UnicodeDecodeError)
+        or code == sqlite3.SQLITE_CORRUPT
+        or "Could not decode" in text
+        or "malformed" in text
+    ):
         return CorruptFileError(f"{path} is damaged: {text}; restore it from a backup or from the server")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return FileBusyError(f"{path} is being written by another thread or process; try again: {text}")

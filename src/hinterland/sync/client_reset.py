@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import Changeset
-from hinterland.errors import ClientResetRequired, HinterlandError, SessionError
+from hinterland.errors import ClientResetRequired, HinterlandError, SchemaError, SessionError
 from hinterland.protocol.client_session import (
     ClientSession,
     DownloadReceived,
@@ -30,6 +30,7 @@ from hinterland.protocol.client_session import (
     SessionUnbound,
 )
 from hinterland.realm.configuration import Configuration
+from hinterland.schema.difference import difference
 from hinterland.store.applier import apply
 from hinterland.store.client_history import ClientHistory, ClientProgress, LocalEntry
 from hinterland.store.frozen import copy_snapshot
@@ -45,7 +46,12 @@ from hinterland.sync.settings import SyncSettings
 if TYPE_CHECKING:
     from hinterland.realm.realm import Realm
 
-__all__ = ["ResetPlan", "run_reset"]
+__all__ = ["CONFLICT_ADVICE", "ResetPlan", "run_reset"]
+
+CONFLICT_ADVICE: Final = (
+    "synchronised realms accept additive changes only: declare it as the server has it, or give the new property"
+    " another name, and delete the local copy with Realm.delete_files, for what waits in it cannot be uploaded"
+)
 
 log = logging.getLogger("hinterland.sync")
 
@@ -71,6 +77,7 @@ async def run_reset(
 
     Raises:
         ClientResetRequired: The application wants to do it itself, or it cannot be done.
+        SchemaError: The local classes contradict the server's.
     """
     previous = await worker.run(plan.file.reset_attempt)
     recovers = _choose(plan, previous, cause)
@@ -84,6 +91,8 @@ async def run_reset(
             await call_in_background(_call_before, plan, before)
         try:
             await worker.run(_adopt, plan.file, fresh, recovers)
+        except SchemaError:
+            raise
         except HinterlandError as error:
             raise ClientResetRequired(
                 cause.number, f"the client reset of {plan.path} failed: {error}", cause.action
@@ -214,6 +223,8 @@ def _adopt(file: RealmFile, fresh_path: Path, recovers: bool) -> None:
     fresh = Store.open(fresh_path, read_only=True, key=live.key)
     try:
         fresh.begin_read()
+        live.begin_read()
+        difference(fresh.schema, live.schema, advice=CONFLICT_ADVICE)
         theirs = ClientHistory(fresh.connection)
         with live.begin_write() as transaction:
             history = ClientHistory(live.connection)

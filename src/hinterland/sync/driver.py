@@ -25,6 +25,8 @@ from hinterland.errors import (
     HinterlandError,
     PermissionDeniedError,
     ProtocolError,
+    SchemaConflictError,
+    SchemaError,
     SessionError,
     StorageError,
 )
@@ -42,7 +44,7 @@ from hinterland.protocol.client_session import (
 )
 from hinterland.store.commits import CommitBoard
 from hinterland.store.file_lock import FileLock
-from hinterland.sync.client_reset import ResetPlan, run_reset
+from hinterland.sync.client_reset import CONFLICT_ADVICE, ResetPlan, run_reset
 from hinterland.sync.connection import ConnectionState, ServerConnection
 from hinterland.sync.loop import BackgroundLoop, Worker
 from hinterland.sync.progress import TransferProgress
@@ -378,6 +380,10 @@ class SessionDriver:
         machine, download = event.session, event.download
         try:
             done = await self._worker.run(self._file.integrate, download)
+        except SchemaConflictError as error:
+            machine.abandon()  # no client reset can help: what waits for upload has the other schema
+            await self.detach()
+            self.fail(SchemaError(f"{self.path}: {error}; {CONFLICT_ADVICE}"))
         except ChangesetError as error:
             machine.integration_failed(str(error))
             self._report(error)
