@@ -57,6 +57,7 @@ from hinterland.realm.notifications import Token
 from hinterland.realm.objects import AsymmetricObject, EmbeddedObject, Object
 from hinterland.realm.realm import Realm
 from hinterland.realm.results import Results
+from hinterland.realm.scheduling import Scheduler
 from hinterland.realm.sets import Set
 from hinterland.schema.declaration import Ignored, Mixed, backlinks, field
 from hinterland.values import Link, ObjectId, Timestamp, float32
@@ -140,6 +141,7 @@ __all__ = [
     "ReadOnlyError",
     "Realm",
     "Results",
+    "Scheduler",
     "SchemaConflictError",
     "SchemaError",
     "Session",

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from hinterland.errors import ConfigurationError
+from hinterland.errors import ConfigurationError, WrongThreadError
 from hinterland.store.connection import check_key
 
 if TYPE_CHECKING:
     from hinterland.realm.objects import ObjectBase
     from hinterland.realm.realm import Realm
+    from hinterland.realm.scheduling import Scheduler
     from hinterland.store.transaction import WriteTransaction
 
 __all__ = ["ChangesetSink", "Configuration", "Opener", "ProgressCallback"]
@@ -70,6 +71,8 @@ class Configuration:
         max_active_versions: Refuse to begin a transaction while a reader of this process pins a
             version this much older.
         durable: Whether a commit survives a power failure; if not, it still survives a crash of the process.
+        scheduler: The event loop of the realm's thread, if it is not asyncio's; through it notifications
+            and other threads' and processes' changes arrive by themselves.
         busy_timeout_s: How long `write()` waits for another writer of the file.
         changeset_sink: Receives each commit's changeset, if it is not empty; nothing is recorded without it.
         on_open: Called with each realm that was opened; what it returns becomes `realm.session`.
@@ -96,6 +99,7 @@ class Configuration:
     opener: Opener | None = None
     sync: object | None = None
     delete_if_migration_needed: bool = False
+    scheduler: Scheduler | None = None
 
     def check(self) -> None:
         """Refuse what cannot work.
@@ -120,12 +124,28 @@ class Configuration:
                 "Configuration: a synchronised realm accepts additive changes of its schema only, which need no"
                 " migration; leave out migration and delete_if_migration_needed"
             )
+        _check_scheduler(self.scheduler, self.path)
         if self.read_only and self.delete_if_migration_needed:
             raise ConfigurationError("Configuration: read_only and delete_if_migration_needed contradict each other")
         if self.read_only and self.in_memory:
             raise ConfigurationError("Configuration: read_only and in_memory contradict each other")
         if self.read_only and self.initial_data is not None:
             raise ConfigurationError("Configuration: initial_data needs a realm that is not read_only")
+
+
+def _check_scheduler(scheduler: object, path: str | Path) -> None:
+    """Refuse what cannot schedule, and a realm that is opened on another thread than the scheduler's."""
+    if scheduler is None:
+        return
+    from hinterland.realm.scheduling import Scheduler
+
+    if not isinstance(scheduler, Scheduler):
+        raise ConfigurationError(
+            f"Configuration.scheduler needs methods schedule(callback) and is_on_thread(), as in hinterland.Scheduler,"
+            f" and {type(scheduler).__name__} has not both"
+        )
+    if not scheduler.is_on_thread():
+        raise WrongThreadError(f"{path} is opened on another thread than its scheduler's; open it there")
 
 
 def _check_schema(schema: object) -> None:

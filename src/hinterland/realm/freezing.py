@@ -72,6 +72,7 @@ def _open(realm: Realm) -> Realm:
         on_open=None,
         on_close=None,
         opener=None,
+        scheduler=None,
     )
     file = OpenFile.take(realm.configuration.path, in_memory=realm.configuration.in_memory, key=realm._store.key)
     try:
@@ -123,7 +124,10 @@ def thaw_realm(frozen: Realm) -> Realm:
         return frozen
     if not origin.is_closed and origin._thread == get_ident():
         return origin
-    return type(frozen).open(origin.configuration)
+    configuration = origin.configuration
+    if configuration.scheduler is not None and not configuration.scheduler.is_on_thread():
+        configuration = replace(configuration, scheduler=None)
+    return type(frozen).open(configuration)
 
 
 def thaw_in(what: Any, realm: Realm | None) -> Any:

@@ -112,6 +112,7 @@ def open_old(realm: Realm) -> Realm:
         compact_on_launch=None,
         on_open=None,
         on_close=None,
+        scheduler=None,
     )
     return type(realm)._open(configuration, is_sibling=True)
 

@@ -310,7 +310,7 @@ class Realm(Snapshots, FileCare):
 
     @property
     def auto_refresh(self) -> bool:
-        """Whether the realm follows other threads' and processes' commits by itself when an asyncio loop runs."""
+        """Whether the realm follows others' commits by itself, when an asyncio loop runs or it has a scheduler."""
         return self._notifier.auto_refresh
 
     @auto_refresh.setter
@@ -320,11 +320,19 @@ class Realm(Snapshots, FileCare):
     def observe(self, callback: Callable[[Realm], None]) -> Token:
         """Call `callback(realm)` after each change of the realm, by whomever.
 
-        Calls happen on this realm's thread: from its asyncio loop, if one runs, or else in
-        `refresh`, `write` and at the end of a transaction.
+        Calls happen on this realm's thread: from its asyncio loop or scheduler, if there is one, or
+        else in `refresh`, `write` and at the end of a transaction.
         """
         self._check()
         return self._notifier.add(callback)
+
+    def observe_schema(self, callback: Callable[[Realm, Schema], None]) -> Token:
+        """Call `callback(realm, schema)` when the file got other classes or properties, by whomever.
+
+        New classes are reached by name, as `realm.dynamic.objects("Person")`.
+        """
+        self._check()
+        return self._notifier.add_schema_observer(callback)
 
     def _moved(self) -> None:
         """The snapshot is another one: images are stale, classes may have new tables."""
@@ -377,7 +385,7 @@ class Realm(Snapshots, FileCare):
         """
         self._check()
         if self._writer is None:
-            self._writer = Writer(replace(self._configuration, initial_data=None), self._session)
+            self._writer = Writer(replace(self._configuration, initial_data=None, scheduler=None), self._session)
         result = await self._writer.run(function)
         self.refresh()
         return cast("R", self._resolve(result))
