@@ -20,6 +20,7 @@ from hinterland.realm.files import OpenFile
 from hinterland.realm.objects import ObjectBase
 from hinterland.realm.results import Results
 from hinterland.store.frozen import copy_snapshot, open_frozen
+from hinterland.values import brief
 
 if TYPE_CHECKING:
     from hinterland.realm.realm import Realm
@@ -213,7 +214,7 @@ class ThreadSafeReference(Generic[T]):
             self._conditions = subject._conditions
             self._chain = _without_objects(subject._chain)
         else:
-            raise ValueTypeError(f"expected an object, results or a collection of a realm, got {what!r}")
+            raise ValueTypeError(f"expected an object, results or a collection of a realm, got {brief(what)}")
         realm: Realm = subject._binding.realm
         realm._check()
         if realm.is_in_write:
@@ -236,7 +237,7 @@ def _without_objects(chain: Any) -> Any:
 def resolve(realm: Realm, reference: ThreadSafeReference[T]) -> T | None:
     """See `Realm.resolve`."""
     if not isinstance(reference, ThreadSafeReference):
-        raise ValueTypeError(f"expected a ThreadSafeReference, got {reference!r}")
+        raise ValueTypeError(f"expected a ThreadSafeReference, got {brief(reference)}")
     if reference._path != realm._store.path:
         raise UsageError(f"the reference is to an object of {reference._path}, not of {realm.path}")
     _catch_up(realm, reference._version)

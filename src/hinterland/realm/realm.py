@@ -39,6 +39,7 @@ from hinterland.schema.validation import validate
 from hinterland.store.sqlform import SqlValue
 from hinterland.store.store import Store
 from hinterland.store.transaction import WriteTransaction
+from hinterland.values import brief
 
 __all__ = ["Realm", "UpdateMode"]
 
@@ -505,7 +506,7 @@ class Realm(Snapshots, FileCare):
         """
         self._check_write()
         if not isinstance(obj, ObjectBase):
-            raise ValueTypeError(f"expected an object of one of the schema's classes, got {obj!r}")
+            raise ValueTypeError(f"expected an object of one of the schema's classes, got {brief(obj)}")
         _check_mode(update)
         return cast("O", adding.add(self, obj, update))
 

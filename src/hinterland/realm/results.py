@@ -12,7 +12,7 @@ from hinterland.realm.binding import Binding, Image
 from hinterland.realm.objects import ObjectBase
 from hinterland.store.connection import SQLITE_ERRORS, storage_error
 from hinterland.store.layout import quote
-from hinterland.values import ClassKind, PropertyType
+from hinterland.values import ClassKind, PropertyType, brief
 
 if TYPE_CHECKING:
     from hinterland.query import Chain, Expression, Query, Statement
@@ -185,7 +185,7 @@ class Results(Sequence[T], Generic[T]):
 
     def _row_of(self, one: Attribute, value: Any) -> int:
         if not isinstance(value, ObjectBase) or type(value).__hinterland__.name != one.declared.property.target:
-            raise QueryError(f"{one.where} links to {one.declared.property.target}, not to {value!r}")
+            raise QueryError(f"{one.where} links to {one.declared.property.target}, not to {brief(value)}")
         if value._binding.realm is not self._binding.realm:
             raise QueryError(f"{one.where} cannot be compared with an object that is not in this realm")
         return value._row

@@ -141,6 +141,8 @@ class Store:
 
     def _look(self) -> None:
         version, schema_version = self.connection.execute("SELECT version, schema_version FROM _version").fetchone()
+        if type(version) is not int or type(schema_version) is not int:
+            raise CorruptFileError(f"{self.path} is damaged: its version is {version!r:.40}; restore it from a backup")
         self.version = self.board.pins[id(self)] = version
         if schema_version != self.schema_version:
             self.load_schema()
