@@ -321,7 +321,7 @@ class Notifier:
             return
         store = self._realm._store
         if self._scheduler is not None:
-            self._watch = ProcessWatch(store.path, store.key, self._schedule)
+            self._watch = ProcessWatch(store, self._schedule)
             return
         asyncio = sys.modules.get("asyncio")  # costs half the import time of the package; no loop runs without it
         if asyncio is None:
@@ -338,7 +338,7 @@ class Notifier:
         if self._loop is None or self._probe is None:
             return
         self._timer = self._loop.call_later(POLL_S, self._poll)
-        if self._probe.has_news():
+        if self._probe.has_news() or self._realm._store.is_log_long:
             self._follow()
 
     def _committed(self, version: int) -> None:

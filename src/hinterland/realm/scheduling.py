@@ -9,6 +9,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from hinterland.errors import StorageError
 from hinterland.store.connection import RealmConnection, open_connection
+from hinterland.store.store import Store
 
 __all__ = ["POLL_S", "CommitProbe", "ProcessWatch", "Scheduler"]
 
@@ -57,8 +58,9 @@ class CommitProbe:
 class ProcessWatch:
     """A thread that looks for other processes' commits, for loops that have no timer of their own here."""
 
-    def __init__(self, path: str, key: bytes | None, tell: Callable[[], None]) -> None:
-        self._probe = CommitProbe(path, key)
+    def __init__(self, store: Store, tell: Callable[[], None]) -> None:
+        self._store = store
+        self._probe = CommitProbe(store.path, store.key)
         self._tell = tell
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hinterland-watch", daemon=True)
@@ -73,7 +75,7 @@ class ProcessWatch:
     def _run(self) -> None:
         while not self._is_over.wait(POLL_S):
             try:
-                if self._probe.has_news():
+                if self._probe.has_news() or self._store.is_log_long:
                     self._tell()
             except StorageError as error:  # busy; the next look may do better
                 _log.info("looking for other processes' commits: %s", error)

@@ -136,6 +136,7 @@ def _unreadable(path: str, *, has_key: bool) -> StorageError:
     return ForeignFileError(f"{path} is not a realm file, or its beginning is damaged")
 
 
+_LOG_BYTES_KEPT: Final = 4 << 20  # a log that was longer, because of a reader that stayed, shrinks when it starts over
 _PAGE_BYTES: Final = 4096
 _RANDOM_VALUES_MIN: Final = 240  # of 256 that a byte can have; a page of noise has nearly all of them
 
@@ -157,6 +158,7 @@ def _prepare(connection: RealmConnection, path: str, *, read_only: bool, durable
     connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
     connection.execute("PRAGMA cache_size=-16000")
     connection.execute("PRAGMA temp_store=MEMORY")
+    connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES_KEPT}")
 
 
 def _refuse_truncated(connection: RealmConnection, path: str) -> None:

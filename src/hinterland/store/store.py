@@ -8,9 +8,11 @@ A store belongs to one thread at a time; it does not check this, its owner does.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Final
 
-from hinterland.errors import CorruptFileError, ReadOnlyError, StorageError, UsageError
+from hinterland.errors import CorruptFileError, FileBusyError, ReadOnlyError, StorageError, UsageError
 from hinterland.schema.types import ClassSchema, Property, Schema
 from hinterland.store.commits import CommitBoard
 from hinterland.store.connection import RealmConnection, shared
@@ -24,6 +26,9 @@ from hinterland.values import ClassKind, CollectionType, PropertyType
 
 __all__ = ["Store"]
 
+LOG_BYTES_MAX: Final = 8 << 20
+"""A write-ahead log that is longer is written into the file as soon as its readers allow it."""
+
 
 class Store:
     """See the module. `version` and `schema` are those of the pinned snapshot or write transaction."""
@@ -31,6 +36,7 @@ class Store:
     def __init__(self, connection: RealmConnection, path: str, *, read_only: bool, key: bytes | None = None) -> None:
         self.connection = connection
         self.path = path
+        self._log = f"{path}-wal"
         self.key = key
         self.read_only = read_only
         self.board = CommitBoard.for_path(path)
@@ -112,6 +118,7 @@ class Store:
             return False
         before = self.version
         self.end_read()
+        self._shorten_log()
         self.begin_read()
         return self.version != before
 
@@ -128,6 +135,7 @@ class Store:
         if self.transaction is not None:
             raise UsageError(f"{self.path} is already in a write transaction")
         self.end_read()
+        self._shorten_log()
         try:
             self.connection.execute("BEGIN IMMEDIATE")
         except StorageError:
@@ -138,6 +146,28 @@ class Store:
         self.touched.begin()
         self.transaction = WriteTransaction(self)
         return self.transaction
+
+    @property
+    def is_log_long(self) -> bool:
+        """Whether the write-ahead log waits for its readers, which `refresh` lets go for a moment."""
+        try:
+            return os.stat(self._log).st_size > LOG_BYTES_MAX  # noqa: PTH116 - once per transaction
+        except OSError:  # there is none
+            return False
+
+    def _shorten_log(self) -> None:
+        """Let the write-ahead log start over, if it is long.
+
+        SQLite does that by itself only when a commit finds no other reader, and an open realm always reads.
+        At this moment this store does not, so what all others have seen can move into the file; those who
+        begin to read then do not need the log, and when all have, the next commit begins it anew.
+        """
+        if self.read_only or not self.is_log_long:
+            return
+        try:
+            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except FileBusyError:
+            return  # somebody else does it right now
 
     def _look(self) -> None:
         version, schema_version = self.connection.execute("SELECT version, schema_version FROM _version").fetchone()
