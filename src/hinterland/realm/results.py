@@ -309,6 +309,7 @@ class Results(Sequence[T], Generic[T]):
         return self._run(binding, sql, (*parameters, obj._row)).fetchone() is not None
 
     def __iter__(self) -> Iterator[T]:
+        self._ready()
         return self._pages() if self._statement().is_plain else self._ordered()
 
     def _pages(self) -> Iterator[T]:
@@ -440,7 +441,7 @@ class Results(Sequence[T], Generic[T]):
 
     def update(self, **values: Any) -> int:
         """Set attributes of all objects; return how many there were."""
-        self._binding.check_write()
+        self._binding.realm._check_write()
         known = {one.declared.attribute for one in (*self._binding.singles, *self._binding.collections)}
         for name in values:
             if name not in known:
