@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hinterland.errors import CorruptFileError, FileBusyError, ReadOnlyError, UsageError
 from hinterland.schema.types import ClassSchema, Property, Schema
+from hinterland.store.bulk import Bulk
 from hinterland.store.commits import CommitBoard
 from hinterland.store.layout import connect, storage_error
 from hinterland.store.side_table import side_table
@@ -40,6 +41,7 @@ class Store:
         self.tables: dict[str, Table] = {}
         self.slots: dict[int, tuple[Table, str]] = {}
         self.touched = TouchedRows(self)
+        self.bulk = Bulk(self)
 
     @classmethod
     def open(
