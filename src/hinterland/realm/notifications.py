@@ -107,6 +107,9 @@ class Notifier:
         observations, self._observations = self._observations, {}
         for one in observations.values():
             one.wake()
+        self._leave_loop()
+
+    def _leave_loop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -118,6 +121,7 @@ class Notifier:
             self._watch = None
         self._scheduler = None
         self._loop = None
+        self._is_woken = False
 
     def add(self, callback: Callable[[Realm], None]) -> Token:
         """Add an observer of the realm as a whole."""
@@ -317,12 +321,16 @@ class Notifier:
 
     def _find_loop(self) -> None:
         """Use the program's scheduler, or the asyncio loop that runs on this thread, if there is one."""
-        if self._loop is not None or self._watch is not None:
+        if self._watch is not None:
             return
         store = self._realm._store
         if self._scheduler is not None:
             self._watch = ProcessWatch(store, self._schedule)
             return
+        if self._loop is not None:
+            if not self._loop.is_closed():
+                return
+            self._leave_loop()  # as after one asyncio.run() and before the next
         asyncio = sys.modules.get("asyncio")  # costs half the import time of the package; no loop runs without it
         if asyncio is None:
             return

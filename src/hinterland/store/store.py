@@ -14,6 +14,7 @@ from typing import Final
 
 from hinterland.errors import CorruptFileError, FileBusyError, ReadOnlyError, StorageError, UsageError
 from hinterland.schema.types import ClassSchema, Property, Schema
+from hinterland.store.bulk import Bulk
 from hinterland.store.commits import CommitBoard
 from hinterland.store.connection import RealmConnection, shared
 from hinterland.store.layout import connect
@@ -48,6 +49,7 @@ class Store:
         self.tables: dict[str, Table] = {}
         self.slots: dict[int, tuple[Table, str]] = {}
         self.touched = TouchedRows(self)
+        self.bulk = Bulk(self)
 
     @classmethod
     def open(
