@@ -400,12 +400,18 @@ class Object(ObjectBase):
     if TYPE_CHECKING:
         _id: Any = field(default=None)  # generated, hence not required by the constructor
 
+        # Not that of the properties, which a subclass's own constructor passes on.
+        def __init__(self, **values: Any) -> None: ...
+
 
 class EmbeddedObject(ObjectBase):
     """Base of classes whose objects live in one property of another object, and die with it."""
 
     __slots__ = ()
     __hinterland_kind__ = ClassKind.EMBEDDED
+    if TYPE_CHECKING:
+        # Not that of the properties, which a subclass's own constructor passes on.
+        def __init__(self, **values: Any) -> None: ...
 
     @property
     def parent(self) -> ObjectBase | None:
@@ -424,6 +430,9 @@ class AsymmetricObject(ObjectBase):
     __hinterland_kind__ = ClassKind.ASYMMETRIC
     if TYPE_CHECKING:
         _id: Any = field(default=None)  # generated, hence not required by the constructor
+
+        # Not that of the properties, which a subclass's own constructor passes on.
+        def __init__(self, **values: Any) -> None: ...
 
 
 _RESERVED: Final = frozenset(name for name in vars(ObjectBase) if not name.startswith("__")) | {"_ignored"}

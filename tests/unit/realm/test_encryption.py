@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,3 +181,23 @@ def test_the_command_line_takes_keys_from_files_and_the_environment(
     assert main(["realms", "check", str(path)]) == 2
     assert main(["realms", "check", str(path), "--key-file", str(tmp_path / "absent")]) == 2
     assert "swordfish" not in capsys.readouterr().err
+
+
+def test_without_the_library_a_key_says_what_to_install(tmp_path: Path) -> None:
+    """The base install knows nothing of encryption until a key is given, and names the extra then."""
+    program = """
+        import sys
+        import hinterland as hl
+        assert not [name for name in sys.modules if "cipher" in name]
+        sys.modules["sqlcipher3"] = None
+        hl.Realm.open(sys.argv[1] + "/plain.hldb").close()
+        try:
+            hl.Realm.open(sys.argv[1] + "/secret.hldb", encryption_key=b"k" * 32)
+        except hl.ConfigurationError as error:
+            print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert "pip install 'hinterland[encryption]'" in done.stdout
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["plain.hldb"]
