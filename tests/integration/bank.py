@@ -1,6 +1,6 @@
 """What each thread and process of the concurrency test does: move money between accounts, and look at all of them.
 
-Run as a program: `python -m tests.integration.bank FILE SECONDS SEED` prints how many transactions it made.
+Run as a program: `python -m tests.integration.bank FILE SECONDS SEED [KEY]` prints how many transactions it made.
 """
 
 from __future__ import annotations
@@ -116,4 +116,5 @@ def fail(realm: hl.Realm, source: random.Random) -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(str(work(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]))))
+    key = bytes.fromhex(sys.argv[4]) if len(sys.argv) > 4 else None
+    sys.stdout.write(str(work(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), key)))

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from hinterland.errors import EncryptionKeyError, StorageError, UsageError
+from hinterland.store.store import Store
 
-__all__ = ["OpenFile", "delete_files"]
+__all__ = ["OpenFile", "delete_files", "let_go"]
 
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 
@@ -72,6 +73,12 @@ class OpenFile:
         """Return whether this process has the file open."""
         with cls._lock:
             return os.path.realpath(str(path)) in cls._open
+
+
+def let_go(store: Store, file: OpenFile) -> None:
+    """Close what a realm that nobody uses any more left open."""
+    store.close()
+    file.release()
 
 
 def delete_files(path: str | Path) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
 from hinterland.errors import InvalidObjectError, UsageError, ValueTypeError, WrongThreadError
 from hinterland.realm.binding import synchronise
 from hinterland.realm.collections import Collection
-from hinterland.realm.files import OpenFile
+from hinterland.realm.files import OpenFile, let_go
 from hinterland.realm.objects import ObjectBase
 from hinterland.realm.results import Results
 from hinterland.store.frozen import copy_snapshot, open_frozen
@@ -24,7 +24,6 @@ from hinterland.values import brief
 
 if TYPE_CHECKING:
     from hinterland.realm.realm import Realm
-    from hinterland.store.store import Store
 
 __all__ = ["ThreadSafeReference", "freeze_object", "freeze_realm", "freeze_results", "resolve", "thaw_in", "thaw_realm"]
 
@@ -92,14 +91,8 @@ def _open(realm: Realm) -> Realm:
     frozen._thread = ANY_THREAD
     frozen._origin = realm
     frozen._bind()
-    frozen._finalizer = weakref.finalize(frozen, _release, store, file)
+    frozen._finalizer = weakref.finalize(frozen, let_go, store, file)
     return frozen
-
-
-def _release(store: Store, file: OpenFile) -> None:
-    """Close what a frozen realm that nobody uses any more left open."""
-    store.close()
-    file.release()
 
 
 def freeze_object(obj: ObjectBase) -> Any:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import weakref
 from collections.abc import AsyncIterator, Callable, Collection
 from itertools import count
 from threading import get_ident
@@ -91,7 +92,14 @@ class Notifier:
 
     def start(self) -> None:
         """Begin to listen for commits."""
-        self._unsubscribe = self._realm._store.board.subscribe(self._committed)
+        committed = weakref.WeakMethod(self._committed)  # a realm that nobody closed or uses must be able to go
+
+        def tell(version: int) -> None:
+            listener = committed()
+            if listener is not None:
+                listener(version)
+
+        self._unsubscribe = self._realm._store.board.subscribe(tell)
         self._version = self._realm._store.version
         self._schema = self._realm._store.schema
         self._scheduler = self._realm.configuration.scheduler

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +27,7 @@ from hinterland.realm.binding import Attempt, Binding
 from hinterland.realm.configuration import Configuration, ProgressCallback
 from hinterland.realm.dynamic import DynamicRealm
 from hinterland.realm.file_care import FileCare, compact_on_launch
-from hinterland.realm.files import OpenFile, delete_files
+from hinterland.realm.files import OpenFile, delete_files, let_go
 from hinterland.realm.notifications import Notifier, Token
 from hinterland.realm.objects import ObjectBase
 from hinterland.realm.recording import record_value
@@ -152,6 +153,7 @@ class Realm(Snapshots, FileCare):
                 delete_files(configuration.path)
                 return cls._open(replace(configuration, delete_if_migration_needed=False), session=session)
             raise
+        realm._finalizer = weakref.finalize(realm, let_go, store, file)
         realm._notifier.start()
         return realm
 

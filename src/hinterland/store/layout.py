@@ -117,9 +117,12 @@ def _unreadable(path: str, *, has_key: bool) -> StorageError:
     """
     is_plain, is_random = False, True
     if not CommitBoard.is_known(path):
-        with Path(path).open("rb") as file:
-            first = file.read(_PAGE_BYTES)
-            size = file.seek(0, os.SEEK_END)
+        try:
+            with Path(path).open("rb") as file:
+                first = file.read(_PAGE_BYTES)
+                size = file.seek(0, os.SEEK_END)
+        except OSError as error:
+            return StorageError(f"{path} cannot be read: {error.strerror}")
         is_plain = first.startswith(b"SQLite format 3\0")
         is_random = size % _PAGE_BYTES == 0 and len(set(first)) > _RANDOM_VALUES_MIN
     if is_plain and has_key:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import os
 import sys
@@ -160,6 +161,24 @@ def test_closing_leaves_nothing_open(tmp_path: Path) -> None:
     assert descriptors() == []
     assert [one.name for one in threading.enumerate() if one.name.startswith("hinterland-w")] == []
     assert sorted(one.name for one in tmp_path.iterdir()) == ["0.hldb", "2.hldb"]
+
+
+def test_a_realm_that_is_forgotten_lets_go(realm: hl.Realm, filled: Person, path: Path) -> None:
+    """A realm that nobody closed pins no version and holds no file once it is collected."""
+
+    def forget() -> None:
+        other = hl.Realm.open(path, schema=SCHEMA)
+        other.observe(print)
+        other.objects(Person).observe(lambda *_: None)
+
+    forget()
+    gc.collect()
+    with realm.write():
+        filled.age = 1
+    assert realm.pinned_versions == {realm.version: 1}
+    assert realm.compact()
+    realm.close()
+    assert hl.Realm.delete_files(path)
 
 
 def test_in_memory_realms_are_shared_between_threads(tmp_path: Path) -> None:
