@@ -144,6 +144,7 @@ class Binding:
         store = realm._store
         self.store = store
         self.execute = store.connection.execute
+        self.direct = store.connection.direct
         self.table: Table = store.tables[self.name]
         table = self.table
         columns = [table.columns[one.name] for one in self.singles]

@@ -5,17 +5,19 @@ class was read singly (by key, or by following links) while nothing changed, the
 found in dicts from then on; that costs a program that stops there no more than three times what it did
 anyway, and makes it several times quicker if it goes on. What was read is dropped as soon as a row may
 differ in the file.
+
+The realm's thread uses it, and in frozen realms any thread: whatever they do at once, each finds what it
+wants, in the dicts or by a statement.
 """
 
 from __future__ import annotations
 
 import gc
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from hinterland.store.layout import storage_error
+from hinterland.store.connection import SQLITE_ERRORS, storage_error
 
 if TYPE_CHECKING:
     from hinterland.realm.binding import Binding
@@ -27,6 +29,7 @@ _READS_MIN: Final = 256
 _SHARE: Final = 16
 _FILE_BYTES_MAX: Final = 1 << 26
 """Classes of larger files are never read whole: this bounds the memory that they would take."""
+_NEVER: Final = 1 << 62
 
 
 class WholeClass:
@@ -62,8 +65,9 @@ class WholeClass:
         elif self._is_whole:
             if not self.by_row:
                 self.by_row = {image[-1]: image for image in self.by_key.values()}
-            if row in self.by_row:
-                return self.by_row[row]
+            found = self.by_row.get(row)
+            if found is not None:
+                return found
         return self._read(self._binding.select_one, row)
 
     def key(self, raw: SqlValue) -> Sequence[Any] | None:
@@ -73,8 +77,9 @@ class WholeClass:
         elif self._is_whole:
             if not self.by_key:
                 self.by_key = {image[0]: image for image in self.by_row.values()}
-            if raw in self.by_key:
-                return self.by_key[raw]
+            found = self.by_key.get(raw)
+            if found is not None:
+                return found
         return self._read(self._binding.select_by_key, raw)
 
     def _is_current(self) -> bool:
@@ -91,21 +96,22 @@ class WholeClass:
         self._reads += 1
         binding = self._binding
         try:
-            if self._reads == self._reads_wanted:
+            if self._reads >= self._reads_wanted:
                 self._consider(by_key=sql is binding.select_by_key)
-            image: Sequence[Any] | None = binding.execute(sql, (value,)).fetchone()
-        except sqlite3.DatabaseError as error:
+            image: Sequence[Any] | None = binding.direct(sql, (value,)).fetchone()
+        except SQLITE_ERRORS as error:
             raise storage_error(error, binding.realm.path) from error
         return image
 
     def _consider(self, *, by_key: bool) -> None:
         """Read the whole class, unless it has far more objects than were asked for, or the file is too large."""
         binding = self._binding
-        execute = binding.execute
+        execute = binding.direct
         rows = execute(f"SELECT max(_row) FROM {binding.quoted}").fetchone()[0] or 0
         if self._reads < rows // _SHARE:
             self._reads_wanted = rows // _SHARE
             return
+        self._reads_wanted = _NEVER
         pages = execute("PRAGMA page_count").fetchone()[0]
         if pages * execute("PRAGMA page_size").fetchone()[0] > _FILE_BYTES_MAX:
             return

@@ -247,6 +247,24 @@ def test_names_with_any_characters() -> None:
     assert decode(recorder.take()).instructions[1] == Update(name, GlobalKey(1, 2), name, [], 3)
 
 
+SPELLINGS = [
+    # id, strings in the order they are needed, as they are defined
+    ("S87", ["Prógram", "Program", "Program", "Prógram"], ["Prógram", "Program"]),
+    ("P4", ["Program", "prógram", "program", "Program"], ["Program", "prógram", "program"]),
+]
+
+
+@pytest.mark.parametrize(("needed", "defined"), [row[1:] for row in SPELLINGS], ids=[row[0] for row in SPELLINGS])
+def test_accents_make_another_string(needed: list[str], defined: list[str]) -> None:
+    """Strings are compared byte by byte, and each is defined once (merge.md §1.3, §6.8)."""
+    recorder = Recorder()
+    for name in needed:
+        recorder.erase_table(name)
+    decoded = decode(recorder.take())
+    assert decoded.strings == defined
+    assert [one.class_name for one in decoded] == needed
+
+
 def test_what_cannot_be_part_of_a_row() -> None:
     """Collections, the key itself and embedded objects have no row (merge.md §1.7)."""
     recorder = Recorder()
