@@ -57,7 +57,7 @@ from hinterland.query.paths import Walker, walk
 from hinterland.query.problems import Place, did_you_mean
 from hinterland.query.quantifiers import Element, combine, for_prefix, is_multi, quantified
 from hinterland.query.statement import Statement
-from hinterland.query.text_operators import check_textual, full_text, textual
+from hinterland.query.text_operators import check_textual, found_words, full_text, textual
 from hinterland.schema.types import ClassSchema
 from hinterland.values import Link, PropertyType
 
@@ -379,7 +379,7 @@ class Scope:
         searches = []
         for one in right.items if isinstance(right, Constants) else (right,):
             words = full_text(self.compiler, left, one, at)
-            searches.append(quantified(left, lambda value, words=words: f"rq_text({_sql(value)}, {words})"))  # type: ignore[misc]
+            searches.append(quantified(left, lambda value, words=words: found_words(self.compiler, value, words)))  # type: ignore[misc]
         return any_of(searches)
 
     def textual(self, operator: str, left: Operand, right: Operand, node: Comparison) -> str:
@@ -446,11 +446,6 @@ class _Never:
 
 
 _NEVER = _Never()
-
-
-def _sql(value: Element) -> str:
-    assert isinstance(value, Value)
-    return value.sql
 
 
 def _kinds(operand: Operand) -> list[PropertyType | None]:

@@ -114,6 +114,8 @@ class Value:
     live: Callable[[], str] | None = None
     is_type: bool = False
     full_text: bool = False
+    text_index: tuple[str, str] | None = None
+    """The row that holds a full-text indexed value, and the index's table."""
 
     def column(self) -> str:
         """Return the expression; for links, that of the live target."""

@@ -140,7 +140,9 @@ class Walker:
     def _value(self, one: Property) -> Value:
         column = f"{self.alias}.{quote(self.catalog.column(self.schema.name, one.name))}"
         nullable = one.nullable or one.type is PropertyType.MIXED or self.behind_link
-        return Value(column, one.type, nullable, full_text=one.full_text)
+        index = self.catalog.text_index(self.schema.name, one.name) if one.full_text else None
+        place = None if index is None else (f"{self.alias}._row", index)
+        return Value(column, one.type, nullable, full_text=one.full_text, text_index=place)
 
     # -- links -----------------------------------------------------------------------------------
 

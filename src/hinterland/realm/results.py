@@ -132,7 +132,7 @@ class Results(Sequence[T], Generic[T]):
         for ident, parent, _, text in self._run(binding, f"EXPLAIN QUERY PLAN {sql}", parameters):
             depth[ident] = depth.get(parent, 0) + 1
             lines.append("  " * (depth[ident] - 1) + text)
-        return "\n".join(lines)
+        return binding.store.with_readable_names("\n".join(lines))
 
     def freeze(self) -> Results[T]:
         """Return the results as they are now, for ever and for all threads; see `Realm.freeze`."""
