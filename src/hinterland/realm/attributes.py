@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hinterland.errors import CorruptFileError, SchemaError, ValueTypeError
 from hinterland.realm import conversion
+from hinterland.realm.ahead import follow
 from hinterland.realm.binding import synchronise
 from hinterland.schema.declaration import GENERATED, MISSING, DeclaredProperty, FieldOptions
 from hinterland.values import INT_MAX, INT_MIN, STRING_BYTES_MAX, CollectionType, ObjectId, PropertyType
@@ -81,6 +82,20 @@ def make(read):
     return get
 """
 
+_LINK_GETTER: Final = """
+def make(follow):
+    def get(obj):
+        if {fresh}:
+            if synchronise(obj):
+                return obj._image[{index}]
+            b = obj._binding
+        t = b.targets[{index}]
+        if t is None or (found := t.ahead.get(obj._image[{index}])) is None or found._stamp is not t.stamp:
+            return follow(obj)
+        return found
+    return get
+"""
+
 _SETTER: Final = """
 def make(convert):
     def set(obj, v):
@@ -98,6 +113,11 @@ def make(convert):
 @lru_cache(maxsize=4096)
 def _getter(result: str, index: int) -> Callable[..., Any]:
     return _compile(_GETTER.format(fresh=_FRESH, result=result.format(raw=f"obj._image[{index}]")))
+
+
+@lru_cache(maxsize=4096)
+def _link_getter(index: int) -> Callable[..., Any]:
+    return _compile(_LINK_GETTER.format(fresh=_FRESH, index=index))
 
 
 @lru_cache(maxsize=4096)
@@ -296,7 +316,7 @@ class _Parts:
         from hinterland.realm import links
 
         return (
-            lambda obj: links.get_link(obj, self.attribute),
+            _link_getter(self.index)(lambda obj: follow(obj, self.attribute)),
             lambda obj, value: links.set_link(obj, self.attribute, value),
         )
 

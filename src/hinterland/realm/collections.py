@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from hinterland.errors import ValueTypeError
 from hinterland.realm.adding import adopt, check_graph
+from hinterland.realm.ahead import dead_rows, elements
 from hinterland.realm.binding import Binding, synchronise
 from hinterland.realm.detaching import copy_embedded
 from hinterland.realm.elements import Elements, elements_of
@@ -203,13 +204,14 @@ class Collection:
         assert attribute is not None
         if attribute.type is not PropertyType.LINK:
             return None
-        table = target_binding(binding, attribute).table
-        if table.is_embedded:
-            return None
-        dead = binding.execute("SELECT row FROM _tombstones WHERE class=?", (table.id,)).fetchall()
-        if not dead:
-            return None
-        return set(raws) - {row for (row,) in dead}
+        target = target_binding(binding, attribute)
+        dead = None if target.table.is_embedded else dead_rows(target)
+        return None if dead is None else set(raws) - dead
+
+    def _stored(self, binding: Binding) -> list[Any]:
+        """Return the stored elements, or entries."""
+        assert self._attribute is not None
+        return elements(binding, self._attribute, self._side, self._row)
 
     def _new_child(self, binding: Binding, child: Binding, value: Any) -> tuple[Any, Any]:
         """Check an object to embed; return it, copied if it is managed already."""

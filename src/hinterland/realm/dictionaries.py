@@ -125,8 +125,7 @@ class ManagedDict(Dict[T]):
     def _load(self) -> Binding:
         binding = self._ready()
         if self._stamp is not binding.side_stamp:
-            side: DictionaryTable = self._side
-            self._items = dict(side.items(self._row))
+            self._items = dict(self._stored(binding))
             self._stamp = binding.side_stamp
         return binding
 

@@ -127,8 +127,7 @@ class ManagedList(List[T]):
         """Have the current stored values in `_items`."""
         binding = self._ready()
         if self._stamp is not binding.side_stamp:
-            side: ListTable = self._side
-            items = side.values(self._row)
+            items = self._stored(binding)
             live = self._live(binding, items)
             self._items = items
             self._shown = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
 from hinterland.errors import QueryError, UsageError, ValueTypeError
 from hinterland.realm import observing
+from hinterland.realm.ahead import note
 from hinterland.realm.binding import Binding, Image
 from hinterland.realm.objects import ObjectBase
 from hinterland.store.layout import quote, storage_error
@@ -318,7 +319,8 @@ class Results(Sequence[T], Generic[T]):
         seen, size = 0, _FIRST_PAGE
         while last is not None:
             page = self._fetch(binding, sql, (*parameters, seen, last, size))
-            yield from self._handles(page)
+            note(binding, page)
+            yield from self._handles(page, binding.stamp, binding.table.updates)
             if len(page) < size:
                 return
             seen, size = page[-1][-1], _PAGE
@@ -327,15 +329,18 @@ class Results(Sequence[T], Generic[T]):
     def _ordered(self) -> Iterator[T]:
         """Iterate in the order of the query, whose images are fetched at once."""
         binding = self._ready()
-        yield from self._handles(self._fetch(binding, *self._statement().select(self._columns)))
+        images = self._fetch(binding, *self._statement().select(self._columns))
+        stamp, generation = binding.stamp, binding.table.updates
+        for start in range(0, len(images), _PAGE):
+            page = images[start : start + _PAGE]
+            note(binding, page)
+            yield from self._handles(page, stamp, generation)
 
-    def _handles(self, images: Sequence[Image]) -> Iterator[T]:
-        """Iterate over the objects of images just fetched, bringing up to date what changes meanwhile."""
+    def _handles(self, images: Sequence[Image], stamp: Any, generation: Any) -> Iterator[T]:
+        """Iterate over the objects of images, bringing up to date what changed since they were fetched."""
         binding = self._binding
         new, cls = object.__new__, binding.cls
-        stamp = binding.stamp
         table = binding.table
-        generation = table.updates
         for image in images:
             row = image[-1]
             current = binding.stamp
@@ -365,6 +370,7 @@ class Results(Sequence[T], Generic[T]):
             places = ",".join("?" * len(some))
             found = binding.execute(f"{binding.select} WHERE _row IN ({places})", list(some))
             images = {image[-1]: image for image in found}
+            note(binding, list(images.values()))
             stamp = binding.stamp
             generation = binding.table.updates
             for row in some:

@@ -135,8 +135,7 @@ class ManagedSet(Set[T]):
     def _load(self) -> Binding:
         binding = self._ready()
         if self._stamp is not binding.side_stamp:
-            side: SetTable = self._side
-            items = side.values(self._row)
+            items = self._stored(binding)
             live = self._live(binding, items)
             self._items = items if live is None else [raw for raw in items if raw in live]
             self._stamp = binding.side_stamp
