@@ -56,6 +56,7 @@ from hinterland.realm.objects import AsymmetricObject, EmbeddedObject, Object
 from hinterland.realm.realm import Realm
 from hinterland.realm.results import Results
 from hinterland.realm.sets import Set
+from hinterland.realm.typed import Linked, Mapped, mapped
 from hinterland.schema.declaration import Ignored, Mixed, backlinks, field
 from hinterland.values import Link, ObjectId, Timestamp, float32
 
@@ -119,7 +120,9 @@ __all__ = [
     "InvalidObjectError",
     "KeyChanges",
     "Link",
+    "Linked",
     "List",
+    "Mapped",
     "MigrationRealm",
     "Mixed",
     "MultipleUsersError",
@@ -157,6 +160,7 @@ __all__ = [
     "copy_objects",
     "field",
     "float32",
+    "mapped",
     "new_object_id",
     "sync_directory",
 ]

@@ -102,6 +102,8 @@ class Walker:
 
     def _steps(self, path: Path) -> list[Step | Index]:
         """Return the steps with variables removed and arguments filled in."""
+        if not path.steps:
+            raise self.scope.error(f"name a property of {self.schema.name}; the object itself is no value", path.at)
         first = path.steps[0]
         steps = list(path.steps)
         if isinstance(first, KeyPathArgument):

@@ -206,8 +206,7 @@ def get_many(target: Binding, rows: Sequence[int | None]) -> list[ObjectBase | N
     found: dict[int | None, ObjectBase | None] = {row: _known(target, row) for row in rows}
     missing = [row for row, obj in found.items() if obj is None and row is not None]
     if missing:
-        for row, obj in _load(target, missing).items():
-            found[row] = obj
+        found |= _load(target, missing)
     return [found[row] for row in rows]
 
 

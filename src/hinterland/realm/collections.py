@@ -8,7 +8,7 @@ one, and `_items` becomes a copy of the stored values that is read again when it
 from __future__ import annotations
 
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from hinterland.errors import ValueTypeError
 from hinterland.realm.adding import adopt, check_graph
@@ -26,17 +26,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Collection", "get_collection", "managed_class", "set_collection", "unmanaged_class"]
 
+C = TypeVar("C", bound="type[Collection]")
+
 _UNMANAGED: dict[CollectionType, type[Collection]] = {}
 _MANAGED: dict[CollectionType, type[Collection]] = {}
 
 
-def unmanaged_class(cls: type[Any]) -> type[Any]:
+def unmanaged_class(cls: C) -> C:
     """Register the unmanaged class of a kind of collection."""
     _UNMANAGED[cls.__hinterland_collection__] = cls
     return cls
 
 
-def managed_class(cls: type[Any]) -> type[Any]:
+def managed_class(cls: C) -> C:
     """Register the managed class of a kind of collection."""
     _MANAGED[cls.__hinterland_collection__] = cls
     return cls

@@ -16,6 +16,7 @@ from hinterland.realm.attributes import Attribute, IgnoredAttribute, check_sourc
 from hinterland.realm.backlinks import BacklinksAttribute
 from hinterland.realm.binding import UNMANAGED, Binding, synchronise
 from hinterland.realm.identity import new_key
+from hinterland.realm.typed import mapped
 from hinterland.schema.declaration import MISSING, Declaration, declare, field
 from hinterland.values import (
     INT_MAX,
@@ -207,7 +208,7 @@ _INIT_GLOBALS: Final[dict[str, Any]] = {
 }
 
 
-@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field, mapped))
 class ObjectBase(metaclass=ObjectMeta):
     """What `Object`, `EmbeddedObject` and `AsymmetricObject` share."""
 

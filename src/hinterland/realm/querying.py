@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from decimal import Decimal
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
@@ -12,7 +13,7 @@ from hinterland.errors import QueryArgumentError, QueryError
 from hinterland.query.ast import Distinct, Limit, Query, Sort
 from hinterland.query.chain import Chain
 from hinterland.query.compiler import compile_query
-from hinterland.query.expressions import Expression
+from hinterland.query.expressions import Expression, attribute
 from hinterland.query.parser import parse, parse_path
 from hinterland.query.statement import Statement
 from hinterland.store.catalog import CODEC, StoreCatalog
@@ -45,6 +46,11 @@ def query_of(condition: object) -> Query:
         return parse(condition)
     if isinstance(condition, Expression):
         return condition.query()
+    if isinstance(condition, FunctionType):
+        made = condition(attribute())
+        if isinstance(made, Expression):
+            return made.query()
+        raise QueryError(f"the function given to where() returned {made!r}, which is no condition on its argument")
     if isinstance(condition, Query):
         return condition
     raise QueryError(f"a query is a text or an expression such as Person.age >= 18, not {condition!r}")

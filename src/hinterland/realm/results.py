@@ -16,6 +16,7 @@ from hinterland.values import ClassKind, PropertyType
 
 if TYPE_CHECKING:
     from hinterland.query import Chain, Expression, Query, Statement
+    from hinterland.query.expressions import Attribute as QueryAttribute
     from hinterland.realm.attributes import Attribute
     from hinterland.realm.changes import Changes
     from hinterland.realm.notifications import Token
@@ -74,11 +75,13 @@ class Results(Sequence[T], Generic[T]):
         found: Results[T] = Results(self._binding, (*self._conditions, *conditions), self._chain)
         return found if query is None else found._then(_querying().query_of(query), arguments)
 
-    def where(self, *conditions: Expression | bool) -> Results[T]:
+    def where(self, *conditions: Expression | bool | Callable[[QueryAttribute[Any]], Expression | bool]) -> Results[T]:
         """Return the objects that fulfil expressions such as `Person.age >= 18`.
 
-        Type checkers take such an expression for a bool, because the class attribute is declared as
-        a value; at run time it is an `Expression`.
+        Args:
+            conditions: Expressions, or functions that make one: `where(lambda person: person.age >= 18)`.
+                Type checkers take `Person.age >= 18` for a bool where the class says `age: int`; at run time it
+                is an `Expression`. With `age: Mapped[int]` they take it for one as well.
         """
         found = self
         for one in conditions:
