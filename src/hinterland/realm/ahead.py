@@ -206,7 +206,7 @@ def get_many(target: Binding, rows: Sequence[int | None]) -> list[ObjectBase | N
     found: dict[int | None, ObjectBase | None] = {row: _known(target, row) for row in rows}
     missing = [row for row, obj in found.items() if obj is None and row is not None]
     if missing:
-        found |= _load(target, missing)
+        found.update((row, obj) for row, obj in _load(target, missing).items())
     return [found[row] for row in rows]
 
 

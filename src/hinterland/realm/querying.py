@@ -64,11 +64,11 @@ def _aliases(binding: Binding) -> dict[str, dict[str, str]]:
         names = {
             one.attribute: one.property.name for one in declaration.properties if one.attribute != one.property.name
         }
-        for attribute, links in declaration.backlinks.items():
+        for name_here, links in declaration.backlinks.items():
             origin = binding.realm._bindings.get(links.class_name)
             if origin is not None:
                 stored = {one.attribute: one.property.name for one in origin.declaration.properties}
-                names[attribute] = f"@links.{links.class_name}.{stored.get(links.attribute, links.attribute)}"
+                names[name_here] = f"@links.{links.class_name}.{stored.get(links.attribute, links.attribute)}"
         if names:
             found[name] = names
     return found

@@ -81,7 +81,7 @@ def test_queries(make: Callable[[], Any], text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [lambda one: True, lambda one: one, lambda one: None, lambda one: one == 3, Person, 5], ids=str
+    "wrong", [lambda one: True, lambda one: one, lambda one: None, lambda one: one == 3, Person, 5], ids=range(6)
 )
 def test_what_is_no_condition(wrong: Any, tmp_path: Path) -> None:
     """A function that returns no condition, or one on the object itself, is refused with a QueryError."""
