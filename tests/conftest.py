@@ -9,8 +9,9 @@ from tests.golden import SHARED_DIR
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--seeds N`: how many simulated worlds to run."""
+    """Add `--seeds N`, how many simulated worlds to run, and `--fuzz-seconds N`, how long to make up input."""
     parser.addoption("--seeds", type=int, default=500, help="how many simulated worlds to run (default 500)")
+    parser.addoption("--fuzz-seconds", type=float, default=0, help="how long each fuzz test goes on (default: once)")
 
 
 @pytest.fixture(scope="session")

@@ -104,7 +104,10 @@ def compile_query(
     compiler = Compiler(
         catalog, Arguments(arguments, catalog.schema, place, convert), place, aliases or {}, class_aliases or {}
     )
-    return compiler.statement(query, schema, within)
+    try:
+        return compiler.statement(query, schema, within)
+    except RecursionError:  # the parser has limits; trees of expressions have not
+        raise QueryError("the query is nested too deeply; split it") from None
 
 
 class Compiler:
