@@ -104,8 +104,8 @@ def ask(realm: hl.Realm, text: str) -> None:
         if rows:
             assert rows[0] in found
             assert found.first() == rows[0]
-    except hl.QueryError as error:
-        assert str(error)
+    except hl.QueryError:
+        return
 
 
 def test_any_text_is_answered(realm: hl.Realm, texts: st.SearchStrategy[str], request: pytest.FixtureRequest) -> None:

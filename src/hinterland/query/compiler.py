@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hinterland.errors import QueryArgumentError, QueryError
@@ -61,7 +61,7 @@ from hinterland.query.text_operators import check_textual, found_words, full_tex
 from hinterland.schema.types import ClassSchema
 from hinterland.values import Link, PropertyType
 
-__all__ = ["Aliases", "Compiler", "Scope", "compile_query"]
+__all__ = ["Aliases", "Compiler", "Members", "Scope", "compile_query"]
 
 Aliases = Mapping[str, Mapping[str, str]]
 """Other names of properties, by class: a property name or a backlink (spec rql.md §5)."""
@@ -80,6 +80,7 @@ def compile_query(
     aliases: Aliases | None = None,
     class_aliases: Mapping[str, str] | None = None,
     within: tuple[str, Sequence[Any]] | None = None,
+    members: Members | None = None,
     convert: Callable[[Any], Any] | None = None,
 ) -> Statement:
     """Return the SQL of a query on a class.
@@ -92,6 +93,7 @@ def compile_query(
         aliases: Other names of properties, by class.
         class_aliases: Other names of classes, for `@links`.
         within: SQL that selects rows, with `?` parameters; only those objects are considered.
+        members: The collection whose elements are asked for, in its order and as often as they occur in it.
         convert: Called for values of types that queries do not know, such as live objects.
 
     Raises:
@@ -105,9 +107,18 @@ def compile_query(
         catalog, Arguments(arguments, catalog.schema, place, convert), place, aliases or {}, class_aliases or {}
     )
     try:
-        return compiler.statement(query, schema, within)
+        return compiler.statement(query, schema, within, members)
     except RecursionError:  # the parser has limits; trees of expressions have not
         raise QueryError("the query is nested too deeply; split it") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The elements of a collection of links: its side table, the row that owns it, the column that orders it."""
+
+    table: str
+    owner: int
+    order: str
 
 
 class Compiler:
@@ -168,10 +179,19 @@ class Compiler:
         raw = self.bind(self.catalog.codec.key_to_sql(link.key))
         return f"(SELECT _row FROM {quote(self.catalog.table(name))} WHERE {key} IS {raw})"
 
-    def statement(self, query: Query, schema: ClassSchema, within: tuple[str, Sequence[Any]] | None) -> Statement:
+    def statement(
+        self,
+        query: Query,
+        schema: ClassSchema,
+        within: tuple[str, Sequence[Any]] | None,
+        members: Members | None = None,
+    ) -> Statement:
         """Compile the steps of a query."""
         table = quote(self.catalog.table(schema.name))
         source = Source(f"{table} AS t", [], [])
+        if members is not None:
+            source.tables = f"{quote(members.table)} AS m JOIN {table} AS t ON t._row = m.value"
+            source.conditions.append(f"m.owner = {self.bind(members.owner)}")
         if within is not None:
             parts = within[0].split("?")
             source.conditions.append(
@@ -181,6 +201,8 @@ class Compiler:
                 + ")"
             )
         scope = Scope(self, schema, "t", source)
+        if members is not None:
+            scope.rank = f"m.{members.order}"
         steps = list(query.steps)
         while steps and not isinstance(steps[0], Sort | Distinct | Limit):
             condition = scope.condition(steps.pop(0))
@@ -198,6 +220,7 @@ class Scope:
         self.schema = schema
         self.alias = alias
         self.source = source
+        self.rank = f"{alias}._row"
         self.variable: str | None = None
         self.variables: frozenset[tuple[str, str]] = frozenset()
 

@@ -109,6 +109,13 @@ class Collection:
     _shown: list[int] | None
     _stamp: Any
 
+    def __init__(self) -> None:
+        self._attribute = None
+        self._elements = None
+        self._owner = None
+        self._shown = None
+        self._stamp = None
+
     @classmethod
     def _of(cls, attribute: Attribute) -> Self:
         """Make an empty unmanaged collection of an attribute."""
@@ -116,6 +123,10 @@ class Collection:
         self._attribute = attribute
         self._elements = elements_of(attribute)
         return self
+
+    def _check(self, value: Any) -> Any:
+        """Return a value as an unmanaged collection keeps it, or refuse it."""
+        return value if self._elements is None else self._elements.check(value)
 
     def _bind(self, obj: ObjectBase, attribute: Attribute) -> None:
         """Become the view of a managed object's collection."""

@@ -260,6 +260,23 @@ class ObjectBase(metaclass=ObjectMeta):
 
         return detach(self, depth)  # type: ignore[return-value]
 
+    def to_dict(self, *, depth: int = 0) -> dict[str, Any]:
+        """Return the object as a dict by attributes; embedded objects are dicts in it, collections lists and dicts.
+
+        Args:
+            depth: How many links to follow. Beyond it, and where an object comes round to itself, a linked object
+                is its primary key.
+        """
+        from hinterland.realm.plain import to_dict
+
+        return to_dict(self, depth)
+
+    def to_json(self, *, depth: int = 0, indent: int | None = None) -> str:
+        """Return `to_dict` as JSON: bytes in base64, times in ISO 8601, decimals and identifiers as strings."""
+        from hinterland.realm.plain import json_of
+
+        return json_of(self, depth, indent)
+
     def freeze(self) -> Self:
         """Return the object as it is now, for ever and for all threads; see `Realm.freeze`."""
         from hinterland.realm.freezing import freeze_object
