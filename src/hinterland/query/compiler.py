@@ -291,6 +291,8 @@ class Scope:
             left = self._prepared(left, right.value)
         elif isinstance(right, Const | Constants):
             right = self._prepared(right, left.value)
+        if operator == "==" and not folded:
+            _begin_with_few(left, right)
         emptiness = _emptiness(operator, left, right)
         if emptiness is not None:
             return emptiness
@@ -418,6 +420,9 @@ class Scope:
         if isinstance(left, Many) and isinstance(right, Many) and left.primitive and right.primitive:
             raise self.error("two collections of values cannot be compared with each other", node.at)
 
+        if operator == "BEGINSWITH" and not node.folded:
+            _begin_with_few(left, right)
+
         def predicate(one: Element, two: Element) -> str:
             return textual(self.compiler, operator, one, two, folded=node.folded, several=is_multi(left))
 
@@ -472,6 +477,18 @@ class _Never:
 
 
 _NEVER = _Never()
+
+
+def _begin_with_few(left: Operand, right: Operand) -> None:
+    """Note that an index finds the few elements of a collection that equal a constant."""
+    many, other = (right, left) if isinstance(left, Const) else (left, right)
+    if not isinstance(many, Many) or many.quantifier not in (None, "ANY") or many.prefix is not None:
+        return
+    is_few = (isinstance(other, Const) and other.type is not None) or (
+        isinstance(other, Constants) and other.quantifier in (None, "ANY")
+    )
+    if is_few and many.value.indexed:
+        many.source.is_selective = True
 
 
 def _kinds(operand: Operand) -> list[PropertyType | None]:

@@ -144,7 +144,8 @@ class Walker:
         nullable = one.nullable or one.type is PropertyType.MIXED or self.behind_link
         index = self.catalog.text_index(self.schema.name, one.name) if one.full_text else None
         place = None if index is None else (f"{self.alias}._row", index)
-        return Value(column, one.type, nullable, full_text=one.full_text, text_index=place)
+        indexed = one.indexed or one.name == self.schema.key
+        return Value(column, one.type, nullable, indexed=indexed, full_text=one.full_text, text_index=place)
 
     # -- links -----------------------------------------------------------------------------------
 
@@ -328,7 +329,7 @@ class Walker:
         assert self.many is not None
         row = f"{self.alias}._row"
         nullable = self.last is not None and self.last.collection is CollectionType.DICTIONARY
-        value = Value(row, PropertyType.LINK, nullable, self.schema.name, raw=row)
+        value = Value(row, PropertyType.LINK, nullable, self.schema.name, raw=row, indexed=True)
         return self._typed(Many(self.many, value), path)
 
     def _wrap(self, value: Value) -> One | Many:

@@ -122,7 +122,11 @@ def _like(compiler: Compiler, sql: str, part: str | bytes, *, folded: bool) -> s
         return f"({function})"
     # GLOB stops at a NUL character, so texts that have one go through the function.
     glob = f"{sql} GLOB {compiler.bind(glob_pattern(part))}"
-    return f"(CASE WHEN instr({sql}, char(0)) THEN {function} ELSE {glob} END)"
+    condition = f"CASE WHEN instr({sql}, char(0)) THEN {function} ELSE {glob} END"
+    prefix = part[: min((at for at in (part.find("*"), part.find("?")) if at >= 0), default=len(part))]
+    if not prefix:
+        return f"({condition})"
+    return f"({_with_constant(compiler, 'BEGINSWITH', Value(sql, PropertyType.STRING), prefix, folded=False)} AND {condition})"
 
 
 def full_text(compiler: Compiler, left: One | Many | Const, right: Const, at: int) -> Words:
