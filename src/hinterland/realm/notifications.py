@@ -103,6 +103,9 @@ class Notifier:
         observations, self._observations = self._observations, {}
         for one in observations.values():
             one.wake()
+        self._leave_loop()
+
+    def _leave_loop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -110,6 +113,7 @@ class Notifier:
             self._probe.close()
             self._probe = None
         self._loop = None
+        self._is_woken = False
 
     def add(self, callback: Callable[[Realm], None]) -> Token:
         """Add an observer of the realm as a whole."""
@@ -281,7 +285,9 @@ class Notifier:
     def _find_loop(self) -> None:
         """Use the asyncio loop that runs on this thread, if there is one."""
         if self._loop is not None:
-            return
+            if not self._loop.is_closed():
+                return
+            self._leave_loop()  # as after one asyncio.run() and before the next
         asyncio = sys.modules.get("asyncio")  # costs half the import time of the package; no loop runs without it
         if asyncio is None:
             return

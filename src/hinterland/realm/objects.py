@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, dataclass_transform
 
 from hinterland.errors import InvalidObjectError, SchemaError, UsageError, ValueTypeError
-from hinterland.realm.attributes import Attribute, IgnoredAttribute, check_source
+from hinterland.realm.attributes import Attribute, IgnoredAttribute
 from hinterland.realm.backlinks import BacklinksAttribute
 from hinterland.realm.binding import UNMANAGED, Binding, synchronise
+from hinterland.realm.generated import check_source
 from hinterland.realm.identity import new_key
 from hinterland.realm.typed import mapped
 from hinterland.schema.declaration import MISSING, Declaration, declare, field

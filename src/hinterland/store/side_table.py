@@ -14,6 +14,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Final
 
 from hinterland.schema.types import Property
+from hinterland.store.bulk import insert_rows
 from hinterland.store.layout import quote, storage_error
 from hinterland.store.sqlform import FROM_SQL, PYTHON_TYPE, TO_SQL, SqlValue, mixed_from_sql
 from hinterland.values import CollectionType, PropertyType, is_number, same_element
@@ -109,7 +110,7 @@ class ListTable(_Side):
         """Write buffered insertions."""
         if self._inserts:
             inserts, self._inserts = self._inserts, []
-            self.table.store.connection.executemany(f"INSERT INTO {self.owner} VALUES(?,?,?)", inserts)
+            insert_rows(self.table.store.connection, self.name, ("owner", "pos", "value"), inserts)
 
     def forget(self) -> None:
         """Drop positions and buffer."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from hinterland.errors import CorruptFileError, FileBusyError, ReadOnlyError, UsageError
 from hinterland.schema.types import ClassSchema, Property, Schema
 from hinterland.store import text_index
+from hinterland.store.bulk import Bulk
 from hinterland.store.commits import CommitBoard
 from hinterland.store.layout import connect, storage_error
 from hinterland.store.side_table import side_table
@@ -43,6 +44,7 @@ class Store:
         self.slots: dict[int, tuple[Table, str]] = {}
         self.touched = TouchedRows(self)
         text_index.register(connection)
+        self.bulk = Bulk(self)
 
     @classmethod
     def open(

@@ -156,6 +156,21 @@ def test_uncommitted_changes_are_found_and_rolled_back(path: Path) -> None:
         assert numbers(realm, "words") == [0]
 
 
+def test_many_at_once(path: Path) -> None:
+    """Adding and changing hundreds of objects, which goes to SQLite in other ways, keeps the index."""
+    with hl.Realm.open(path, schema=[Note, Author]) as realm:
+        fill(realm, *(f"word{number % 3} all" for number in range(500)))
+        assert len(numbers(realm, "word1")) == 167
+        with realm.write():
+            for note in realm.objects(Note).filter("number >= 100"):
+                note.text = f"new{note.number % 2}"
+        assert len(numbers(realm, "new1")) == 200
+        assert len(numbers(realm, "all")) == 100
+        with realm.write():
+            realm.objects(Note).update(text="last")
+        assert (len(numbers(realm, "last")), numbers(realm, "all")) == (500, [])
+
+
 def test_declared_later(path: Path) -> None:
     """Texts that were there before the property was declared full-text are in the index."""
     with hl.Realm.open(path, schema=[note_class()]) as realm:
