@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import hinterland as hl
 
@@ -214,3 +216,70 @@ def test_iteration_is_over_what_was_there(realm: hl.Realm) -> None:
         with realm.write():
             dog.age = 60
     assert realm.objects(Dog).filter("age == 50").first() is None
+
+
+class Item(hl.Object):
+    number: int = hl.field(primary_key=True)
+    size: int | None = None
+
+
+class Box(hl.Object):
+    items: hl.List[Item]
+
+
+Step = tuple[str, Any]
+STEPS = st.lists(
+    st.tuples(st.just("filter"), st.sampled_from([0, 1, 2]))
+    | st.tuples(st.just("sorted"), st.booleans())
+    | st.tuples(st.just("distinct"), st.none())
+    | st.tuples(st.just("limit"), st.integers(0, 6)),
+    max_size=4,
+)
+
+
+def expected(items: list[tuple[int, int | None]], steps: list[Step]) -> list[int]:
+    """Do the steps one after the other."""
+    for what, value in steps:
+        if what == "filter":
+            items = [one for one in items if one[1] is not None and one[1] >= value]
+        elif what == "sorted":
+            items = sorted(items, key=lambda one: (one[1] is not None, one[1] or 0), reverse=value)
+        elif what == "distinct":
+            seen: set[Any] = set()
+            items = [one for one in items if one[1] not in seen and not seen.add(one[1])]  # type: ignore[func-returns-value]
+        else:
+            items = items[:value]
+    return [number for number, _ in items]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    sizes=st.lists(st.none() | st.integers(0, 3), min_size=1, max_size=6),
+    places=st.lists(st.integers(0, 5), max_size=8),
+    steps=STEPS,
+)
+def test_chains_on_a_list_do_one_step_after_the_other(
+    sizes: list[int | None], places: list[int], steps: list[Step]
+) -> None:
+    """Any chain of filter, sorted, distinct and limit on a list is what doing them on a Python list gives."""
+    with hl.Realm.open(hl.Configuration("boxes", schema=[Item, Box], in_memory=True)) as realm:
+        with realm.write():
+            items = [realm.add(Item(number=number, size=size)) for number, size in enumerate(sizes)]
+            box = realm.add(Box())
+            box.items.extend(items[place % len(items)] for place in places)
+        found = box.items.results()
+        for what, value in steps:
+            if what == "filter":
+                found = found.filter("size >= $0", value)
+            elif what == "sorted":
+                found = found.sorted("size", reverse=value)
+            elif what == "distinct":
+                found = found.distinct("size")
+            else:
+                found = found.limit(value)
+        numbers = [one.number for one in found]
+        assert numbers == expected([(one.number, one.size) for one in box.items], steps)
+        assert len(found) == len(numbers)
+        assert found.sum("number") == sum(numbers)
+        assert [one.number for one in found[:]] == numbers
+        assert [one["number"] for one in found.to_dict()] == numbers
