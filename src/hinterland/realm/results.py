@@ -12,6 +12,7 @@ from hinterland.realm.ahead import note
 from hinterland.realm.binding import Binding, Image
 from hinterland.realm.conditions import Condition, Members, equality
 from hinterland.realm.objects import ObjectBase
+from hinterland.realm.sweep import Sweep
 from hinterland.realm.tabular import Tabular
 from hinterland.store.layout import quote, storage_error
 from hinterland.values import ClassKind, CollectionType
@@ -311,34 +312,45 @@ class Results(Tabular, Sequence[T], Generic[T]):
         return self._pages() if self._statement().is_plain else self._ordered()
 
     def _pages(self) -> Iterator[T]:
-        """Iterate in row order, page by page, over the rows that are there now.
-
-        While nothing changes, a page is what the query finds behind the last row. When something did
-        change, it is read by its rows, which were noted when the second page was due to exist.
-        """
+        """Iterate in row order, page by page, over the rows that are there now (see `realm.sweep`)."""
         binding = self._ready()
         last = self._fetch(binding, f"SELECT max(_row) FROM {binding.quoted}", ())[0][0]
         if last is None:
             return
         sql, parameters = self._statement().page(self._columns)
-        page = self._fetch(binding, sql, (*parameters, 0, last, _FIRST_PAGE))
-        rest: list[int] | None = None
-        token = self._token()
-        if len(page) == _FIRST_PAGE and self._has_conditions:
-            rows_sql, _ = self._statement().page("t._row")
-            rest = [row for (row,) in self._fetch(binding, rows_sql, (*parameters, page[-1][-1], last, -1))]
-        place, size = 0, _FIRST_PAGE
+        sweep = self._sweep(last) if self._has_conditions else None
+        seen, size = 0, _FIRST_PAGE
         while True:
+            page = self._fetch(binding, sql, (*parameters, seen, last, size))
+            if page:
+                seen = page[-1][-1]
+            if sweep is not None:
+                sweep.after = seen
             note(binding, page)
             yield from self._handles(page, binding.stamp, binding.table.updates)
             if len(page) < size:
                 return
+            size = _PAGE
             self._ready()
-            if rest is not None and not _same(token, self._token()):
-                yield from self._objects(rest[place:])
+            rest = None if sweep is None else sweep.rest
+            if rest is not None:
+                yield from self._objects(rest)
                 return
-            page = self._fetch(binding, sql, (*parameters, page[-1][-1], last, _PAGE))
-            place, size = place + len(page), _PAGE
+
+    def _sweep(self, last: int) -> Sweep:
+        """Return the note of a loop over filtered results; inside a write transaction it is settled at once."""
+        sql, parameters = self._statement().page("t._row")
+
+        def find(after: int) -> list[int]:
+            self._binding.realm._flush()
+            return [row for (row,) in self._fetch(self._binding, sql, (*parameters, after, last, -1))]
+
+        sweep = Sweep(find)
+        if self._binding.is_writing:
+            sweep.settle()
+        else:
+            self._binding.realm._sweeps.add(sweep)
+        return sweep
 
     @property
     def _has_conditions(self) -> bool:

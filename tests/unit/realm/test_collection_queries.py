@@ -212,10 +212,26 @@ def test_iteration_is_over_what_was_there(realm: hl.Realm) -> None:
             assert int(dog.name[1:]) % 2 == 0
             seen += 1
     assert seen == 1451
-    for dog in realm.objects(Dog).filter("age == 50"):
-        with realm.write():
-            dog.age = 60
-    assert realm.objects(Dog).filter("age == 50").first() is None
+
+
+def test_writing_now_and_then_in_a_loop(realm: hl.Realm) -> None:
+    """Transactions that begin in a loop, other instances and refreshes do not change what it goes on over."""
+    with realm.write():
+        realm.add_all(Dog(name=f"n{number:04}", age=50) for number in range(2500))
+    seen = []
+    with hl.Realm.open(realm.path, schema=[Dog, Room, Person]) as other:
+        for number, dog in enumerate(realm.objects(Dog).filter("age == 50")):
+            seen.append(dog.name)
+            if number == 10:
+                with realm.write():
+                    realm.objects(Dog).filter("name > 'n2000'").update(age=60)
+            if number == 1500:
+                with other.write():
+                    other.objects(Dog).filter("name > 'n1900' AND name < 'n1910'").delete_all()
+                    other.objects(Dog).filter("age < 50").update(age=50)
+                realm.refresh()
+    assert seen == [f"n{number:04}" for number in range(2500) if not 1900 < number < 1910]
+    assert len(realm.objects(Dog).filter("age == 60")) == 499
 
 
 class Item(hl.Object):
