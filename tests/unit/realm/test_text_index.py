@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hinterland as hl
+from hinterland.changeset.instructions import Changeset, CreateObject, EraseObject, Instruction, Update
 from hinterland.query.folding import SearchError, search_words
 from hinterland.query.functions import _text
 from hinterland.store import text_index
+from hinterland.store.applier import apply
 from hinterland.store.store import Store
 
 
@@ -120,8 +124,6 @@ def test_index_and_scan_agree(edits: list[Any], search: str) -> None:
                 else:
                     realm.create(Note, {"number": number, "text": text}, update="modified")
         assert uses_index(realm)
-        import json
-
         expected = [one.number for one in realm.objects(Note) if _text(one.text, json.dumps(words))]
         assert numbers(realm, search) == expected
         others = [one.number for one in realm.objects(Note).filter("NOT text TEXT $0", search)]
@@ -169,6 +171,30 @@ def test_many_at_once(path: Path) -> None:
         with realm.write():
             realm.objects(Note).update(text="last")
         assert (len(numbers(realm, "last")), numbers(realm, "all")) == (500, [])
+
+
+def test_downloads_and_imports(path: Path, tmp_path: Path) -> None:
+    """Changes that come as changesets or as JSON are in the index like any others."""
+    with hl.Realm.open(path, schema=[Note, Author]) as realm:
+        fill(realm, "old words", "other")
+        store = Store.open(path)
+        with store.begin_write() as transaction:
+            instructions: list[Instruction] = [
+                Update("Note", 0, "text", [], "new words"),
+                EraseObject("Note", 1),
+                CreateObject("Note", 2),
+                Update("Note", 2, "text", [], "newest"),
+            ]
+            apply(transaction, Changeset.of(instructions))
+        store.close()
+        realm.refresh()
+        assert (numbers(realm, "new"), numbers(realm, "new*"), numbers(realm, "other")) == ([0], [0, 2], [])
+        text = io.StringIO()
+        realm.export_json(text)
+        with hl.Realm.open(tmp_path / "other.hldb", schema=[Note, Author]) as other:
+            other.import_json(io.StringIO(text.getvalue()))
+            assert numbers(other, "new*") == [0, 2]
+            assert uses_index(other)
 
 
 def test_declared_later(path: Path) -> None:
