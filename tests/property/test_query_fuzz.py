@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
@@ -108,10 +107,9 @@ def ask(realm: hl.Realm, text: str) -> None:
         return
 
 
-def test_any_text_is_answered(realm: hl.Realm, texts: st.SearchStrategy[str], request: pytest.FixtureRequest) -> None:
+def test_any_text_is_answered(realm: hl.Realm, texts: st.SearchStrategy[str], fuzz_s: float) -> None:
     """Whatever the text, filtering by it gives objects or raises a QueryError (spec rql.md §16)."""
-    seconds: Any = request.config.getoption("--fuzz-seconds")
-    end, number = time.monotonic() + seconds, 0
+    end, number = time.monotonic() + fuzz_s, 0
     while True:
 
         @seed(number)

@@ -19,7 +19,7 @@ from hinterland.realm.objects import ObjectBase
 from hinterland.schema.declaration import MISSING
 from hinterland.store.bulk import insert_rows
 from hinterland.store.sqlform import FROM_SQL, key_from_sql
-from hinterland.values import ClassKind, PropertyType
+from hinterland.values import ClassKind, PropertyType, brief
 
 if TYPE_CHECKING:
     from hinterland.realm.attributes import Attribute
@@ -269,14 +269,14 @@ def add_all(realm: Realm, objects: Iterable[ObjectBase], update: str) -> None:
     while batch := list(islice(iterator, BATCH)):
         cls = type(batch[0])
         if not isinstance(batch[0], ObjectBase):
-            raise ValueTypeError(f"expected objects of the schema's classes, got {batch[0]!r}")
+            raise ValueTypeError(f"expected objects of the schema's classes, got {brief(batch[0])}")
         binding = realm._binding(cls)
         if update == "never" and _is_plain(binding) and all(type(obj) is cls for obj in batch):
             _add_batch(realm, binding, batch)
         else:
             for obj in batch:
                 if not isinstance(obj, ObjectBase):
-                    raise ValueTypeError(f"expected objects of the schema's classes, got {obj!r}")
+                    raise ValueTypeError(f"expected objects of the schema's classes, got {brief(obj)}")
                 add(realm, obj, update)
 
 

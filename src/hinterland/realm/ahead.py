@@ -13,13 +13,11 @@ are dropped when the snapshot moves or rows go, since to bring them all up to da
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from hinterland.errors import InvalidObjectError
 from hinterland.realm.binding import synchronise
-from hinterland.store.layout import storage_error
 from hinterland.store.side_table import DictionaryTable, ListTable, SetTable
 from hinterland.values import PropertyType
 
@@ -108,10 +106,7 @@ def _load(target: Binding, rows: Iterable[int]) -> dict[int, ObjectBase]:
     """Return the objects in rows; they form a page."""
     target.table.flush()
     sql = f"{target.select} WHERE _row IN (SELECT value FROM json_each(?))"
-    try:
-        images = target.execute(sql, (json.dumps(list(rows)),)).fetchall()
-    except sqlite3.DatabaseError as error:
-        raise storage_error(error, target.realm.path) from error
+    images = target.execute(sql, (json.dumps(list(rows)),)).fetchall()
     note(target, images)
     return {image[-1]: target.handle(image[-1], image) for image in images}
 
@@ -177,10 +172,7 @@ def fetch_elements(binding: Binding, attribute: Attribute, side: Side, page: Pag
         f" ORDER BY owner, {order} LIMIT {ELEMENTS_MAX + 1}"
     )
     assert page.rows is not None
-    try:
-        found = binding.execute(sql, (json.dumps(list(page.rows)),)).fetchall()
-    except sqlite3.DatabaseError as error:
-        raise storage_error(error, binding.realm.path) from error
+    found = binding.execute(sql, (json.dumps(list(page.rows)),)).fetchall()
     if len(found) > ELEMENTS_MAX:
         return None
     values: dict[int, list[Any]] = {row: [] for row in page.rows}

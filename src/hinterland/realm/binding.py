@@ -16,7 +16,6 @@ write buffer if nothing else can have happened, else from the file. A stamp is a
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
@@ -30,7 +29,8 @@ from hinterland.errors import (
     WrongThreadError,
 )
 from hinterland.schema.declaration import Declaration
-from hinterland.store.layout import quote, storage_error
+from hinterland.store.connection import SQLITE_ERRORS, storage_error
+from hinterland.store.layout import quote
 from hinterland.store.sqlform import SqlValue, key_from_sql
 from hinterland.store.table import Table
 from hinterland.values import Key, PropertyType
@@ -141,6 +141,7 @@ class Binding:
         store = realm._store
         self.store = store
         self.execute = store.connection.execute
+        self.direct = store.connection.direct
         self.table: Table = store.tables[self.name]
         table = self.table
         columns = [table.columns[one.name] for one in self.singles]
@@ -234,8 +235,8 @@ class Binding:
         if pending is not None:
             return pending if self.is_identity else [pending[index] for index in self.file_index]
         try:
-            image: Image | None = self.execute(self.select_one, (row,)).fetchone()
-        except sqlite3.DatabaseError as error:
+            image: Image | None = self.direct(self.select_one, (row,)).fetchone()
+        except SQLITE_ERRORS as error:
             raise storage_error(error, self.realm.path) from error
         if image is not None and table.updates:
             return self.overlay(row, image)
@@ -266,8 +267,8 @@ class Binding:
             assert self.key_type is not None
             return self.get(self.table.find(key_from_sql(self.key_type, raw_key)))
         try:
-            image = self.execute(self.select_by_key, (raw_key,)).fetchone()
-        except sqlite3.DatabaseError as error:
+            image = self.direct(self.select_by_key, (raw_key,)).fetchone()
+        except SQLITE_ERRORS as error:
             raise storage_error(error, self.realm.path) from error
         return None if image is None else self.handle(image[-1], image)
 

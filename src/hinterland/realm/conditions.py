@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hinterland.errors import QueryError
 from hinterland.realm.objects import ObjectBase
 from hinterland.store.layout import quote
-from hinterland.values import Link, PropertyType
+from hinterland.values import Link, PropertyType, brief
 
 if TYPE_CHECKING:
     from hinterland.realm.attributes import Attribute
@@ -70,7 +70,7 @@ def equality(binding: Binding, one: Attribute, value: Any) -> Condition:
 
 def _row_of(binding: Binding, one: Attribute, value: Any) -> int:
     if not isinstance(value, ObjectBase) or type(value).__hinterland__.name != one.declared.property.target:
-        raise QueryError(f"{one.where} links to {one.declared.property.target}, not to {value!r}")
+        raise QueryError(f"{one.where} links to {one.declared.property.target}, not to {brief(value)}")
     if value._binding.realm is not binding.realm:
         raise QueryError(f"{one.where} cannot be compared with an object that is not in this realm")
     return value._row

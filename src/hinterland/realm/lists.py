@@ -21,7 +21,7 @@ from hinterland.realm.observing import Observed
 from hinterland.realm.queried import Queried
 from hinterland.store.side_table import ListTable
 from hinterland.store.sqlform import SqlValue, mixed_from_sql
-from hinterland.values import CollectionType, PropertyType, Special
+from hinterland.values import CollectionType, PropertyType, Special, brief
 
 __all__ = ["List", "ManagedList"]
 
@@ -150,7 +150,7 @@ class ManagedList(List[T]):
         """Return the first index of a value; raise ValueError if it is absent."""
         found = self._find(value, start, stop)
         if found is None:
-            raise ValueError(f"{value!r} is not in the list")
+            raise ValueError(f"{brief(value)} is not in the list")
         return found
 
     def count(self, value: Any) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hinterland.errors import QueryError, UsageError
 from hinterland.realm.links import target_binding
+from hinterland.store.connection import SQLITE_ERRORS, storage_error
 from hinterland.values import CollectionType, PropertyType
 
 if TYPE_CHECKING:
@@ -117,9 +117,9 @@ def _aggregate(one: Queried[Any], function: str, name: str | None) -> Any:
     rows = f"SELECT {value} AS v FROM {side.owner} WHERE owner=?"
     querying.catalog_of(binding.store)  # registers the functions that aggregates use
     try:
-        raw = binding.execute(f"SELECT {expression} FROM ({rows})", (collection._row,)).fetchone()[0]
-    except sqlite3.OperationalError as error:
+        raw = binding.direct(f"SELECT {expression} FROM ({rows})", (collection._row,)).fetchone()[0]
+    except SQLITE_ERRORS as error:
         if "integer overflow" not in str(error):
-            raise
+            raise storage_error(error, binding.realm.path) from error
         raw = binding.execute(f"SELECT rq_isum(v) FROM ({rows})", (collection._row,)).fetchone()[0]
     return querying.result_of(function, attribute, kind, raw)

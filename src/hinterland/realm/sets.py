@@ -12,7 +12,7 @@ from hinterland.realm.collections import Collection, managed_class, unmanaged_cl
 from hinterland.realm.observing import Observed
 from hinterland.realm.queried import Queried
 from hinterland.store.side_table import SetTable
-from hinterland.values import CollectionType, PropertyType
+from hinterland.values import CollectionType, PropertyType, brief
 
 __all__ = ["ManagedSet", "Set"]
 
@@ -103,7 +103,7 @@ class Set(Queried[T], Observed[Changes], Collection, MutableSet[T]):
 def _refuse_nested(one: Collection, value: Any) -> None:
     if isinstance(value, list | dict):
         where = "" if one._attribute is None else f"{one._attribute.where}: "
-        raise ValueTypeError(f"{where}a set cannot hold the collection {value!r}")
+        raise ValueTypeError(f"{where}a set cannot hold the collection {brief(value)}")
 
 
 @managed_class

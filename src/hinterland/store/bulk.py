@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
+from hinterland.store.connection import SQLITE_ERRORS, storage_error
 from hinterland.store.layout import quote
 from hinterland.store.sqlform import SqlValue
 
@@ -93,10 +94,12 @@ class Bulk:
             self._connection = connection
         self._changes.update(changes)
         try:
-            connection.execute(sql, rows)
-        except sqlite3.OperationalError as error:
+            connection.direct(sql, rows)
+        except sqlite3.IntegrityError:
+            raise
+        except SQLITE_ERRORS as error:
             if "user-defined function" not in str(error):
-                raise
+                raise storage_error(error, self._store.path) from error
             return False
         finally:
             self._changes.clear()

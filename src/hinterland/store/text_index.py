@@ -11,12 +11,12 @@ class otherwise; queries scan then, and the next build that has FTS5 makes the i
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
 from hinterland.store.layout import quote
 
 if TYPE_CHECKING:
+    from hinterland.store.connection import RealmConnection
     from hinterland.store.store import Store
 
 __all__ = ["create", "drop", "has_fts5", "index_name", "is_in_use", "register", "repair", "unsettled"]
@@ -31,12 +31,12 @@ def _tokens(text: Any) -> str:
     return " ".join(tokens_of(text)) if isinstance(text, str) else ""
 
 
-def register(connection: sqlite3.Connection) -> None:
+def register(connection: RealmConnection) -> None:
     """Give a connection the function that the triggers call."""
     connection.create_function("rq_tokens", 1, _tokens, deterministic=True)
 
 
-def has_fts5(connection: sqlite3.Connection) -> bool:
+def has_fts5(connection: RealmConnection) -> bool:
     """Return whether this build of SQLite has FTS5."""
     return connection.execute("SELECT 1 FROM pragma_module_list WHERE name='fts5'").fetchone() is not None
 
@@ -46,13 +46,13 @@ def index_name(ident: int) -> str:
     return f"_text_{ident}"
 
 
-def is_in_use(connection: sqlite3.Connection, ident: int) -> bool:
+def is_in_use(connection: RealmConnection, ident: int) -> bool:
     """Return whether the index of a property exists and is kept."""
     sql = "SELECT 1 FROM sqlite_master WHERE type='trigger' AND name=?"
     return connection.execute(sql, (f"{index_name(ident)}_insert",)).fetchone() is not None
 
 
-def create(connection: sqlite3.Connection, ident: int, table: str, column: str) -> None:
+def create(connection: RealmConnection, ident: int, table: str, column: str) -> None:
     """Index a column from now on, with the texts that are there; without FTS5 nothing happens."""
     if not has_fts5(connection):
         return
@@ -78,12 +78,12 @@ def create(connection: sqlite3.Connection, ident: int, table: str, column: str) 
         connection.execute(f"CREATE TRIGGER {quote(f'{index_name(ident)}_{event}')} AFTER {body}")
 
 
-def _drop_triggers(connection: sqlite3.Connection, ident: int) -> None:
+def _drop_triggers(connection: RealmConnection, ident: int) -> None:
     for event in _EVENTS:
         connection.execute(f"DROP TRIGGER IF EXISTS {quote(f'{index_name(ident)}_{event}')}")
 
 
-def drop(connection: sqlite3.Connection, ident: int) -> None:
+def drop(connection: RealmConnection, ident: int) -> None:
     """Remove the index of a property, before its column goes."""
     _drop_triggers(connection, ident)
     if has_fts5(connection):
