@@ -80,7 +80,12 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument(
         "--no-durable", dest="durable", action="store_false", default=None, help="do not fsync at each commit"
     )
-    serve.add_argument("--no-anonymous", action="store_true", help="do not let anonymous users log in")
+    serve.add_argument(
+        "--development",
+        action="store_true",
+        default=None,
+        help="let people log in without a secret, print mails here; never in production",
+    )
     serve.add_argument("--verbose", action="store_true", help="log more")
     serve.set_defaults(run=_serve)
 
@@ -166,14 +171,10 @@ def _need_server() -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    names = ["data", "address", "port", "public_url", "workers", "tls_certificate", "tls_key", "durable"]
+    names = ["data", "address", "port", "public_url", "workers", "tls_certificate", "tls_key", "durable", "development"]
     config = _config(options, *names)
-    from dataclasses import replace
+    from hinterland.server import ObjectServer
 
-    from hinterland.server import ObjectServer, providers
-
-    if options.no_anonymous:
-        config = replace(config, auth=[one for one in config.auth if not isinstance(one, providers.Anonymous)])
     logging.basicConfig(
         level=logging.INFO if options.verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",

@@ -6,9 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Final
 
 from hinterland.errors import ConfigurationError
-from hinterland.server.providers import Anonymous, Password, Provider
+from hinterland.server.mail import ConsoleMail, MailSender
+from hinterland.server.providers import Anonymous, ApiKeys, Nickname, Password, Provider
+from hinterland.server.rate_limits import RateLimits
 
 __all__ = ["Config"]
 
@@ -23,7 +26,10 @@ class Config:
         data: The data directory; made if absent.
         address: Where to listen; the default accepts connections from this machine only.
         port: 0 chooses a free one.
-        auth: Ways to log in.
+        auth: Ways to log in; by default passwords and API keys and, in development, also anonymously and by nickname.
+        development: Whether to prefer convenience: see `auth` and `mail`. Never switch this on in production.
+        mail: What sends mails for password resets and confirmations; in development they go to the console.
+        rate_limits: How often somebody may try to log in, and the like.
         public_url: How clients reach the server, if that differs from the request's Host header.
         history_ttl: For how long a client may be away before its place in the history is given up,
             for example "30d"; None keeps everything.
@@ -44,7 +50,10 @@ class Config:
     data: str | Path = "hinterland-data"
     address: str = "127.0.0.1"
     port: int = 9080
-    auth: Sequence[Provider] = field(default_factory=lambda: (Password(), Anonymous()))
+    auth: Sequence[Provider] | None = None
+    development: bool = False
+    mail: MailSender | None = None
+    rate_limits: RateLimits = field(default_factory=RateLimits)
     public_url: str | None = None
     history_ttl: str | None = None
     access_token_ttl_s: int = 1800
@@ -74,10 +83,22 @@ class Config:
             raise ConfigurationError("tls_certificate and tls_key belong together; one is missing")
         if self.public_url is not None and not self.public_url.startswith(("http://", "https://")):
             raise ConfigurationError(f"public_url {self.public_url!r} must start with http:// or https://")
-        names = [provider.name for provider in self.auth]
+        names = [provider.name for provider in self.providers]
         if len(set(names)) != len(names):
             raise ConfigurationError(f"two auth providers have the same name: {', '.join(names)}")
         self.history_ttl_s  # noqa: B018 - raises if malformed
+
+    @property
+    def providers(self) -> Sequence[Provider]:
+        """The ways to log in."""
+        if self.auth is not None:
+            return self.auth
+        return (Password(), ApiKeys(), Anonymous(), Nickname()) if self.development else (Password(), ApiKeys())
+
+    @property
+    def mail_sender(self) -> MailSender | None:
+        """What sends mails."""
+        return self.mail or (ConsoleMail() if self.development else None)
 
     @property
     def history_ttl_s(self) -> float | None:
@@ -105,10 +126,13 @@ class Config:
         values: dict[str, object] = {}
         for one in fields(cls):
             text = environment.get(f"HINTERLAND_{one.name.upper()}")
-            if text is not None and one.name != "auth":
+            if text is not None and one.name not in _NOT_TEXT:
                 values[one.name] = _parse(one.name, str(one.type), text)
         values.update({name: value for name, value in given.items() if value is not None})
         return cls(**values)  # type: ignore[arg-type]
+
+
+_NOT_TEXT: Final = frozenset({"auth", "mail", "rate_limits"})
 
 
 def _parse(name: str, kind: str, text: str) -> object:

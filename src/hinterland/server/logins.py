@@ -14,7 +14,7 @@ import argon2
 
 from hinterland.errors import AuthenticationError, DuplicateKeyError, HinterlandError
 from hinterland.server.config import Config
-from hinterland.server.providers import LoginRequest, Password, Provider
+from hinterland.server.providers import ExternalProvider, LoginRequest, Password, Provider
 from hinterland.server.tokens import Principal, Token, Tokens
 from hinterland.server.users import User, Users
 
@@ -60,7 +60,7 @@ class Logins:
         self._users = users
         self._tokens = tokens
         self._clock = clock
-        self._providers = {provider.name: provider for provider in config.auth}
+        self._providers = {provider.name: provider for provider in config.providers}
         self._hasher = argon2.PasswordHasher()
         self._hashing = asyncio.Semaphore(2)  # Argon2 takes 64 MB and a processor for each hash
         self._decoy: str | None = None
@@ -77,7 +77,7 @@ class Logins:
                 await self.register(request.data, request.password or "")
             user = await self._check_password(request.data, request.password or "")
         else:
-            user = await asyncio.to_thread(self._verify, provider, request)
+            user = await self._verify(provider, request)
         if user.is_disabled:
             raise LoginError(401, "UserDisabled", "the user is disabled")
         return await asyncio.to_thread(self._issue, user, app)
@@ -149,13 +149,14 @@ class Logins:
         except argon2.exceptions.InvalidHashError:
             return False
 
-    def _verify(self, provider: Provider, request: LoginRequest) -> User:
+    async def _verify(self, provider: Provider, request: LoginRequest) -> User:
         """Ask a provider; its account's user is made at the first login."""
+        assert isinstance(provider, ExternalProvider)
         try:
-            verified = provider.verify(request)
+            verified = await provider.verify(request)
         except AuthenticationError as error:
             raise LoginError(401, "AuthError", str(error)) from None
-        if verified is None or not 0 < len(verified.account) <= NAME_CHARS_MAX:
+        if not 0 < len(verified.account) <= NAME_CHARS_MAX:
             raise LoginError(401, "AuthError", f"provider {provider.name} named no account")
         account = self._users.account(provider.name, verified.account)
         if account is None:
@@ -164,7 +165,7 @@ class Logins:
                     secrets.token_hex(12),
                     provider.name,
                     verified.account,
-                    is_admin=verified.is_admin,
+                    is_admin=verified.is_admin is True,
                     now_s=int(self._clock()),
                 )
             account = self._users.account(provider.name, verified.account)
