@@ -91,14 +91,16 @@ def access_level(caller: Caller, path: str, grants: Iterable[Grant], *, owner: s
     """Return what a caller may do with the realm at a proper path.
 
     Args:
-        caller: Who asks.
+        caller: Who asks; nobody in particular may nothing.
         path: The realm's proper path.
         grants: All grants whose pattern may cover the path; others are passed over.
         owner: Whose realm it is, if that does not follow from the path.
     """
+    if not caller.identity:
+        return AccessLevel.NONE
     if caller.is_admin:
         return AccessLevel.ADMIN
-    if caller.identity and caller.identity in (owner, path[1:].partition("/")[0]):
+    if caller.identity in (owner, path[1:].partition("/")[0]):
         return AccessLevel.ADMIN
     personal = everyone = None
     by_role: dict[str, Grant] = {}

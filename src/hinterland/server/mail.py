@@ -18,7 +18,7 @@ from typing import Final, Literal, Protocol
 
 from hinterland.errors import ConfigurationError
 
-__all__ = ["ConsoleMail", "Mail", "MailSender", "Outbox", "SmtpMail", "is_email_address"]
+__all__ = ["ConsoleMail", "Mail", "MailSender", "MailTexts", "Outbox", "SmtpMail", "is_email_address"]
 
 _log = logging.getLogger("hinterland.server")
 
@@ -114,6 +114,29 @@ class SmtpMail:
         if self.security == "starttls":
             connection.starttls(context=ssl.create_default_context())
         return connection
+
+
+@dataclass(frozen=True, slots=True)
+class MailTexts:
+    """What mails say. `{link}` and `{email}` are replaced."""
+
+    reset_subject: str = "Reset your password"
+    reset_text: str = (
+        "Somebody, hopefully you, asked to reset the password of {email}.\n\n"
+        "To choose a new one, follow this link within an hour:\n{link}\n\n"
+        "If it was not you, do nothing: your password stays as it is."
+    )
+    confirm_subject: str = "Confirm your e-mail address"
+    confirm_text: str = (
+        "To confirm that {email} is your address, follow this link within three days:\n{link}\n\n"
+        "If you did not register, do nothing."
+    )
+    exists_subject: str = "You have an account already"
+    exists_text: str = (
+        "Somebody, perhaps you, tried to register with {email}, which has an account already.\n\n"
+        "If you forgot the password, reset it: {link}\n"
+        "If it was not you, do nothing."
+    )
 
 
 class Outbox:

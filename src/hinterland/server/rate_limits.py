@@ -89,6 +89,22 @@ class Attempts:
             if name in self._limits:
                 self._counts.hit(self._limits[name], name, key)
 
+    def check_address(self, address: str) -> None:
+        """Refuse a login without an account name after too many failed ones from an address.
+
+        Raises:
+            ApiError: There were too many.
+        """
+        name, key = "login_address", _network(address)
+        limit = self._limits.get(name)
+        if limit is not None and not self._counts.test(limit, name, key):
+            self._refuse(limit, name, key)
+
+    def address_failed(self, address: str) -> None:
+        """Count a failed login without an account name."""
+        if "login_address" in self._limits:
+            self._counts.hit(self._limits["login_address"], "login_address", _network(address))
+
     def login_succeeded(self, account: str, address: str) -> None:
         """Forgive the owner's own slips."""
         name = "login_account_address"

@@ -47,6 +47,7 @@ class Users(Protocol):
 
         Raises:
             DuplicateKeyError: The account or the identity is in use, or the identity once was.
+            IllegalIdentityError: No user may have that identity.
         """
 
     def add_account(
@@ -144,11 +145,19 @@ class Logins(Protocol):
         """
 
     def use(
-        self, token_hash: bytes, *, now_s: int, successor_hash: bytes | None = None, grace_s: float = 0
+        self,
+        token_hash: bytes,
+        *,
+        now_s: int,
+        successor_hash: bytes | None = None,
+        grace_s: float = 0,
+        expires_s: int = 0,
     ) -> RefreshUse:
-        """Use a refresh token and, with a successor, rotate it.
+        """Use a refresh token and, with a successor, rotate it, which prolongs the login to `expires_s`.
 
-        A token that was rotated longer than `grace_s` ago ends its login.
+        As long as no successor has been used, a token may be repeated and gives another successor: the
+        answer was lost. The first use of a successor supersedes the token and its other successors; a
+        token that comes back `grace_s` after that, or later, ends its login.
         """
 
     def get(self, login_id: str) -> Login | None:
@@ -245,6 +254,9 @@ class Realms(Protocol):
 
     def page(self, *, after: str = "", limit: int = 100, below: str = "/") -> list[Realm]:
         """Return the realms below a path, by path."""
+
+    def owned_by(self, identity: str) -> list[Realm]:
+        """Return the realms whose owner was set to be a user, by path."""
 
     def set_schema_switch(self, path: str, *, can_modify_schema: bool) -> Realm | None:
         """Say whether writers may bring new classes and properties; None when there is no such realm."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from typing import Final
 
 from hinterland.errors import DuplicateKeyError
@@ -13,6 +14,9 @@ __all__ = ["SqliteApiKeys", "SqliteLogins"]
 
 _LOGIN: Final = "id, identity, app, created_s, expires_s, device"
 _KEY: Final = "id, identity, name, created_s, is_disabled"
+SUPERSEDED_KEPT_S: Final = 3600
+"""For so long at least a superseded token is told from an unknown one."""
+
 _FOREIGN_KEY: Final = sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
 
 
@@ -31,30 +35,51 @@ class SqliteLogins:
                     f"INSERT INTO logins({_LOGIN}) VALUES(?,?,?,?,?,?)",
                     (login.id, login.user, login.app, login.created_s, login.expires_s, login.device),
                 )
-                access.execute("INSERT INTO refresh_tokens VALUES(?,?,NULL)", (token_hash, login.id))
+                access.execute("INSERT INTO refresh_tokens VALUES(?,?,NULL,NULL)", (token_hash, login.id))
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode == _FOREIGN_KEY:
                 raise NoSuchUserError(f"there is no user {login.user!r}") from None
             raise
 
     def use(
-        self, token_hash: bytes, *, now_s: int, successor_hash: bytes | None = None, grace_s: float = 0
+        self,
+        token_hash: bytes,
+        *,
+        now_s: int,
+        successor_hash: bytes | None = None,
+        grace_s: float = 0,
+        expires_s: int = 0,
     ) -> RefreshUse:
         """Use a refresh token and, with a successor, rotate it."""
         found = self._find(token_hash)
         if found is None or found[0].expires_s <= now_s:
             return RefreshUse(RefreshOutcome.UNKNOWN)
-        login, rotated_s = found
-        if rotated_s is None and successor_hash is None:
+        login, is_current = found
+        if is_current and successor_hash is None:
             return RefreshUse(RefreshOutcome.VALID, login)
         with self._database.write() as access:
-            return _use(access, token_hash, login, successor_hash, now_s, grace_s)
+            outcome = _use(access, token_hash, now_s, grace_s)
+            if outcome is RefreshOutcome.REUSED:
+                _end(access, login.id)
+            elif outcome is RefreshOutcome.VALID and successor_hash is not None:
+                access.execute("INSERT INTO refresh_tokens VALUES(?,?,?,NULL)", (successor_hash, login.id, token_hash))
+                login = replace(login, expires_s=max(login.expires_s, expires_s))
+                access.execute("UPDATE logins SET expires_s=? WHERE id=?", (login.expires_s, login.id))
+                access.execute(
+                    "DELETE FROM refresh_tokens WHERE login=? AND superseded_s<?",
+                    (login.id, now_s - max(grace_s, SUPERSEDED_KEPT_S)),
+                )
+        return RefreshUse(outcome, login if outcome is RefreshOutcome.VALID else None)
 
-    def _find(self, token_hash: bytes) -> tuple[Login, int | None] | None:
+    def _find(self, token_hash: bytes) -> tuple[Login, bool] | None:
+        """Return a token's login, and whether using the token changes nothing."""
         rows = self._database.read(
-            f"SELECT {_LOGIN}, rotated_s FROM refresh_tokens JOIN logins ON id=login WHERE hash=?", (token_hash,)
+            f"SELECT {_LOGIN}, t.superseded_s IS NULL AND (p.hash IS NULL OR p.superseded_s NOT NULL)"
+            " FROM refresh_tokens t JOIN logins ON id=t.login LEFT JOIN refresh_tokens p ON p.hash=t.parent"
+            " WHERE t.hash=?",
+            (token_hash,),
         )
-        return (Login(*rows[0][:6]), rows[0][6]) if rows else None
+        return (Login(*rows[0][:6]), bool(rows[0][6])) if rows else None
 
     def get(self, login_id: str) -> Login | None:
         """Return a login that has not been ended."""
@@ -102,21 +127,21 @@ class SqliteLogins:
         return token if token is not None and token.expires_s > now_s else None
 
 
-def _use(
-    access: WriteAccess, token_hash: bytes, login: Login, successor_hash: bytes | None, now_s: int, grace_s: float
-) -> RefreshUse:
+def _use(access: WriteAccess, token_hash: bytes, now_s: int, grace_s: float) -> RefreshOutcome:
     """Decide inside the transaction: meanwhile another request may have used the token."""
-    rows = access.execute("SELECT rotated_s FROM refresh_tokens WHERE hash=?", (token_hash,))
+    rows = access.execute("SELECT parent, superseded_s FROM refresh_tokens WHERE hash=?", (token_hash,))
     if not rows:
-        return RefreshUse(RefreshOutcome.UNKNOWN)
-    ((rotated_s,),) = rows
-    if rotated_s is not None and now_s > rotated_s + grace_s:
-        _end(access, login.id)
-        return RefreshUse(RefreshOutcome.REUSED)
-    if successor_hash is not None:
-        access.execute("UPDATE refresh_tokens SET rotated_s=coalesce(rotated_s, ?) WHERE hash=?", (now_s, token_hash))
-        access.execute("INSERT INTO refresh_tokens VALUES(?,?,NULL)", (successor_hash, login.id))
-    return RefreshUse(RefreshOutcome.VALID, login)
+        return RefreshOutcome.UNKNOWN
+    ((parent, superseded_s),) = rows
+    if superseded_s is not None and now_s >= superseded_s + grace_s:
+        return RefreshOutcome.REUSED
+    if parent is not None:
+        access.execute(
+            "UPDATE refresh_tokens SET superseded_s=?1"
+            " WHERE superseded_s IS NULL AND (hash=?2 OR parent=?2) AND hash<>?3",
+            (now_s, parent, token_hash),
+        )
+    return RefreshOutcome.VALID
 
 
 def _end(access: WriteAccess, login_id: str) -> bool:

@@ -26,8 +26,9 @@ CREATE TABLE logins(number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
     app TEXT NOT NULL, device TEXT NOT NULL, created_s INTEGER NOT NULL, expires_s INTEGER NOT NULL);
 CREATE INDEX logins_identity ON logins(identity);
 CREATE TABLE refresh_tokens(hash BLOB PRIMARY KEY, login TEXT NOT NULL REFERENCES logins(id) ON DELETE CASCADE,
-    rotated_s INTEGER) WITHOUT ROWID;
+    parent BLOB, superseded_s INTEGER) WITHOUT ROWID;
 CREATE INDEX refresh_tokens_login ON refresh_tokens(login);
+CREATE INDEX refresh_tokens_parent ON refresh_tokens(parent);
 CREATE TABLE single_use(hash BLOB PRIMARY KEY, purpose TEXT NOT NULL,
     identity TEXT NOT NULL REFERENCES users(identity) ON DELETE CASCADE,
     provider_id TEXT NOT NULL, expires_s INTEGER NOT NULL) WITHOUT ROWID;
@@ -47,6 +48,7 @@ CREATE INDEX offers_path ON offers(path);
 
 CREATE TABLE realms(path TEXT PRIMARY KEY, owner TEXT, kind TEXT NOT NULL CHECK(kind IN ('full', 'query')),
     created_s INTEGER NOT NULL, can_modify_schema INTEGER NOT NULL DEFAULT 1) WITHOUT ROWID;
+CREATE INDEX realms_owner ON realms(owner) WHERE owner IS NOT NULL;
 
 CREATE TABLE audit(number INTEGER PRIMARY KEY AUTOINCREMENT, at_s INTEGER NOT NULL, actor TEXT NOT NULL,
     action TEXT NOT NULL, subject TEXT NOT NULL, details TEXT NOT NULL);

@@ -146,6 +146,11 @@ class SqliteRealms:
         sql = f"SELECT {_REALM} FROM realms WHERE path>? AND path>=? AND path<? ORDER BY path LIMIT ?"
         return [_realm(row) for row in self._database.read(sql, (after, below, below + _LAST, limit))]
 
+    def owned_by(self, identity: str) -> list[Realm]:
+        """Return the realms whose owner was set to be a user, by path."""
+        sql = f"SELECT {_REALM} FROM realms WHERE owner=? ORDER BY path"
+        return [_realm(row) for row in self._database.read(sql, (identity,))]
+
     def set_schema_switch(self, path: str, *, can_modify_schema: bool) -> Realm | None:
         """Say whether writers may bring new classes and properties."""
         return self._set(path, "can_modify_schema", int(can_modify_schema))

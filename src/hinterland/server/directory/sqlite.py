@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -36,13 +37,20 @@ class SqliteDirectory:
         self._database.close()
 
 
-def open_directory(file: Path, *, durable: bool = True, former: Path | None = None) -> SqliteDirectory:
+def open_directory(
+    file: Path,
+    *,
+    durable: bool = True,
+    former: Path | None = None,
+    realm_paths: Callable[[], Iterable[str]] = tuple,
+) -> SqliteDirectory:
     """Open the directory in a file, which is made or brought up to date if need be.
 
     Args:
         file: The database.
         durable: Whether a commit is on the disk when it returns.
         former: The users database of version 0.1, taken over when the directory is made.
+        realm_paths: Gives the paths of the realms that are there when the directory is made.
 
     Raises:
         CorruptFileError: A file is not what it should be.
@@ -52,6 +60,8 @@ def open_directory(file: Path, *, durable: bool = True, former: Path | None = No
     def take_over(access: WriteAccess) -> None:
         if former is not None and former.exists():
             _take_over(access, former)
+        for path in realm_paths():
+            access.execute("INSERT OR IGNORE INTO realms VALUES(?,NULL,'full',0,1)", (path,))
 
     return SqliteDirectory(Database(file, durable=durable, on_create=take_over))
 
@@ -84,4 +94,4 @@ def _take_over(access: WriteAccess, former: Path) -> None:
             "INSERT INTO logins(id, identity, app, device, created_s, expires_s) VALUES(?,?,'','',0,?)",
             (login_id, identity, expires_s),
         )
-        access.execute("INSERT INTO refresh_tokens VALUES(?,?,NULL)", (token_hash, login_id))
+        access.execute("INSERT INTO refresh_tokens VALUES(?,?,NULL,NULL)", (token_hash, login_id))

@@ -10,6 +10,7 @@ from hinterland.errors import DuplicateKeyError
 from hinterland.server.access import GranteeKind
 from hinterland.server.directory.database import Database, Row, WriteAccess
 from hinterland.server.directory.records import Account, LastAdminError, NoSuchUserError, Standing, User, UserStatus
+from hinterland.server.identities import check_identity
 
 __all__ = ["SqliteUsers"]
 
@@ -38,6 +39,7 @@ class SqliteUsers:
         metadata: Mapping[str, str] | None = None,
     ) -> User:
         """Add a user with one account."""
+        check_identity(identity)
         try:
             with self._database.write() as access:
                 if access.execute("SELECT 1 FROM former_users WHERE identity=?", (identity,)):

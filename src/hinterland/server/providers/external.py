@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import re
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Final
 
 from hinterland.errors import AuthenticationError
+from hinterland.server.identities import IllegalIdentityError, check_identity
 from hinterland.server.providers.provider import LoginRequest, Verified
 
-__all__ = ["Claims", "Function", "is_identity"]
+__all__ = ["Claims", "Function"]
 
-_IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_RESERVED = frozenset({"shared", "default"})
-METADATA_CHARS_MAX = 1024
-
-
-def is_identity(text: str) -> bool:
-    """Whether a provider may choose this as the identity of a user: it is part of realm paths."""
-    return _IDENTITY.fullmatch(text) is not None and text.lower() not in _RESERVED
+METADATA_CHARS_MAX: Final = 1024
+FUNCTION_THREADS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +51,7 @@ class Claims:
         identity = None
         if self.identity is not None:
             identity = self._text(claims, self.identity)
-            if not is_identity(identity):
-                raise AuthenticationError(
-                    f"claim {self.identity!r} cannot be an identity; up to 64 letters, digits, _ and - can"
-                )
+            _check_identity(identity, f"claim {self.identity!r} of the token")
         is_admin = None if self.admin is None else claims.get(self.admin) is True
         return Verified(self._text(claims, self.account), is_admin, identity, self._metadata(claims))
 
@@ -79,6 +72,13 @@ class Claims:
         return found
 
 
+def _check_identity(identity: str, where: str) -> None:
+    try:
+        check_identity(identity)
+    except IllegalIdentityError as error:
+        raise AuthenticationError(f"{where}: {error}") from None
+
+
 def _is_true(value: object) -> bool:
     return value is True or value == "true"  # as text is how Apple says it
 
@@ -96,18 +96,23 @@ class Function:
 
     name: str
     check: Check = field(repr=False)
+    _threads: ThreadPoolExecutor = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Threads of its own: a function that hangs must not hold up the rest of the server.
+        object.__setattr__(self, "_threads", ThreadPoolExecutor(FUNCTION_THREADS, f"hinterland-{self.name}"))
 
     async def verify(self, request: LoginRequest) -> Verified:
         """Ask the function."""
         if inspect.iscoroutinefunction(self.check):
             answer = await self.check(request)
         else:
-            answer = await asyncio.to_thread(self.check, request)
+            answer = await asyncio.get_running_loop().run_in_executor(self._threads, self.check, request)
             if inspect.isawaitable(answer):
                 answer = await answer
         verified = Verified(answer) if isinstance(answer, str) else answer
         if not isinstance(verified, Verified) or not verified.account:
             raise AuthenticationError(f"provider {self.name} named no account")
-        if verified.identity is not None and not is_identity(verified.identity):
-            raise AuthenticationError(f"provider {self.name} chose an identity that realm paths cannot hold")
+        if verified.identity is not None:
+            _check_identity(verified.identity, f"provider {self.name}")
         return verified

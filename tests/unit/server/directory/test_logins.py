@@ -38,27 +38,45 @@ def test_a_refresh_token_works_until_it_expires_or_is_ended(people: Directory) -
     assert people.logins.use(b"t1", now_s=NOW_S).outcome is RefreshOutcome.UNKNOWN
 
 
-def test_a_rotated_token_ends_its_login_when_it_comes_back(people: Directory) -> None:
-    """Within the grace a repetition is answered; after it the whole family is gone, and only that."""
+def test_a_superseded_token_ends_its_login_when_it_comes_back(people: Directory) -> None:
+    """Until a successor is used a token may be repeated; the grace after that over, the whole family is gone."""
     start(people)
     start(people, "l2", token=b"other")
     use = people.logins.use
-    assert use(b"t1", now_s=NOW_S, successor_hash=b"t2", grace_s=10).outcome is RefreshOutcome.VALID
-    assert use(b"t1", now_s=NOW_S + 10, successor_hash=b"t3", grace_s=10).outcome is RefreshOutcome.VALID
-    for token in (b"t2", b"t3"):
-        assert use(token, now_s=NOW_S + 10).outcome is RefreshOutcome.VALID
-    # The grace counts from the first rotation: repeating does not prolong it.
-    assert use(b"t1", now_s=NOW_S + 11, successor_hash=b"t4", grace_s=10).outcome is RefreshOutcome.REUSED
+    for successor, later_s in ((b"t2", 0), (b"t3", 500)):  # the first answer was lost for a long time
+        assert use(b"t1", now_s=NOW_S + later_s, successor_hash=successor, grace_s=10).outcome is RefreshOutcome.VALID
+    assert use(b"t3", now_s=NOW_S + 500, grace_s=10).outcome is RefreshOutcome.VALID
+    for token in (b"t1", b"t2", b"t3"):
+        assert use(token, now_s=NOW_S + 509, grace_s=10).outcome is RefreshOutcome.VALID
+    # The grace counts from the first use of a successor: repeating does not prolong it.
+    assert use(b"t1", now_s=NOW_S + 510, successor_hash=b"t4", grace_s=10).outcome is RefreshOutcome.REUSED
     for token in (b"t1", b"t2", b"t3", b"t4"):
-        assert use(token, now_s=NOW_S + 11).outcome is RefreshOutcome.UNKNOWN
+        assert use(token, now_s=NOW_S + 510).outcome is RefreshOutcome.UNKNOWN
     assert use(b"other", now_s=NOW_S).outcome is RefreshOutcome.VALID
 
 
-def test_a_reused_token_is_noticed_without_a_successor_too(people: Directory) -> None:
-    """A client that does not rotate cannot use what was rotated, either."""
+def test_the_siblings_of_a_used_token_are_superseded_too(people: Directory) -> None:
+    """Of two that got a successor of the same token, one is not who the other is."""
     start(people)
-    people.logins.use(b"t1", now_s=NOW_S, successor_hash=b"t2")
-    assert people.logins.use(b"t1", now_s=NOW_S + 1).outcome is RefreshOutcome.REUSED
+    use = people.logins.use
+    use(b"t1", now_s=NOW_S, successor_hash=b"t2")
+    use(b"t1", now_s=NOW_S, successor_hash=b"t3")
+    assert use(b"t2", now_s=NOW_S, successor_hash=b"t4", expires_s=LATER_S + 5).outcome is RefreshOutcome.VALID
+    assert use(b"t3", now_s=NOW_S + 1).outcome is RefreshOutcome.REUSED
+    assert people.logins.get("l1") is None
+
+
+def test_tokens_do_not_pile_up(people: Directory) -> None:
+    """A login that is renewed for weeks keeps the tokens of the last hour or so; the others are unknown."""
+    people.logins.start(Login("l1", "bob", "", NOW_S, NOW_S + 10**6), b"0")
+    for number in range(1, 50):
+        now_s = NOW_S + number * 600
+        use = people.logins.use(
+            b"%d" % (number - 1), now_s=now_s, successor_hash=b"%d" % number, expires_s=now_s + 10**6
+        )
+        assert use.login is not None and use.login.expires_s == now_s + 10**6
+    assert people.logins.use(b"1", now_s=now_s).outcome is RefreshOutcome.UNKNOWN
+    assert people.logins.use(b"46", now_s=now_s).outcome is RefreshOutcome.REUSED
 
 
 def test_logins_end_one_by_one_or_all(people: Directory) -> None:
