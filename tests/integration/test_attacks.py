@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import logging
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -253,7 +254,7 @@ def test_after_some_wrong_passwords_the_rest_costs_no_hashing(tmp_path: Path, mo
             pass
         assert set(statuses) == {401, 429}
         assert statuses.count(401) == len(verified)
-        assert 20 <= len(verified) <= 20 + 8  # those under way at once, one for each processor, may come on top
+        assert 20 <= len(verified) <= 20 + (os.cpu_count() or 1)  # those under way at once may come on top
 
 
 # -- sizes and slowness -----------------------------------------------------------------------------

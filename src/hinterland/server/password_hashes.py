@@ -37,7 +37,7 @@ class PasswordHashes:
 
     def __init__(self, *, time_cost: int = TIME_COST, memory_kib: int = MEMORY_KIB) -> None:
         self._hasher = argon2.PasswordHasher(time_cost=time_cost, memory_cost=memory_kib, parallelism=1)
-        workers = max(1, (os.cpu_count() or 2) - 1)
+        workers = os.cpu_count() or 1
         self._threads = ThreadPoolExecutor(workers, "hinterland-password", initializer=_be_nice)
         self._turns = asyncio.Semaphore(workers)
         self._waiting_count = 0
