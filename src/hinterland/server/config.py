@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from hinterland.errors import ConfigurationError
-from hinterland.server.mail import ConsoleMail, MailSender, MailTexts
+from hinterland.server.mail import ConsoleMail, MailSender, MailTexts, SmtpMail
 from hinterland.server.providers import Anonymous, ApiKeys, Nickname, Password, Provider
 from hinterland.server.rate_limits import RateLimits
 
@@ -29,6 +29,7 @@ class Config:
         auth: Ways to log in; by default passwords and API keys and, in development, also anonymously and by nickname.
         development: Whether to prefer convenience: see `auth` and `mail`. Never switch this on in production.
         mail: What sends mails for password resets and confirmations; in development they go to the console.
+            As environment variable, a URL: see `SmtpMail.from_url`.
         mail_texts: What mails say.
         rate_limits: How often somebody may try to log in, and the like.
         public_url: How clients reach the server, if that differs from the request's Host header.
@@ -158,10 +159,12 @@ class Config:
         return cls(**values)  # type: ignore[arg-type]
 
 
-_NOT_TEXT: Final = frozenset({"auth", "mail", "mail_texts", "rate_limits"})
+_NOT_TEXT: Final = frozenset({"auth", "mail_texts", "rate_limits"})
 
 
 def _parse(name: str, kind: str, text: str) -> object:
+    if name == "mail":
+        return SmtpMail.from_url(text)
     try:
         if kind == "bool":
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from typing import Final, Literal, Protocol
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from hinterland.errors import ConfigurationError
 
-__all__ = ["ConsoleMail", "Mail", "MailSender", "MailTexts", "Outbox", "SmtpMail", "is_email_address"]
+__all__ = ["ConsoleMail", "Mail", "MailSender", "MailTexts", "Outbox", "Security", "SmtpMail", "is_email_address"]
 
 _log = logging.getLogger("hinterland.server")
 
@@ -62,6 +63,10 @@ class ConsoleMail:
         print(f"\nTo: {mail.to}\nSubject: {mail.subject}\n\n{mail.text}\n", file=sys.stderr, flush=True)  # noqa: T201
 
 
+Security = Literal["starttls", "tls", "none"]
+_SCHEMES: Final[dict[str, Security]] = {"smtp": "starttls", "smtps": "tls", "smtp+plain": "none"}
+
+
 @dataclass(frozen=True, slots=True)
 class SmtpMail:
     """Sends by a mail server.
@@ -78,7 +83,7 @@ class SmtpMail:
     host: str
     sender: str
     port: int = 587
-    security: Literal["starttls", "tls", "none"] = "starttls"
+    security: Security = "starttls"
     username: str | None = None
     password: str | None = field(default=None, repr=False)
 
@@ -87,6 +92,27 @@ class SmtpMail:
             raise ConfigurationError(f"SmtpMail: sender {self.sender!r} is not an e-mail address")
         if self.security not in ("starttls", "tls", "none"):
             raise ConfigurationError(f"SmtpMail: security {self.security!r} is not starttls, tls or none")
+
+    @classmethod
+    def from_url(cls, url: str) -> SmtpMail:
+        """Return the sender for a URL like `smtp://user:password@host:587?from=app@example.com`.
+
+        `smtp` means STARTTLS, `smtps` TLS from the start, `smtp+plain` neither.
+
+        Raises:
+            ConfigurationError: It is malformed.
+        """
+        try:
+            parts = urlsplit(url)
+            security = _SCHEMES[parts.scheme]
+            port = parts.port or {"starttls": 587, "tls": 465, "none": 25}[security]
+            (sender,) = parse_qs(parts.query)["from"]
+        except (ValueError, KeyError):
+            raise ConfigurationError(
+                "mail: a URL like 'smtp://user:password@host:587?from=app@example.com' is needed"
+            ) from None
+        name, password = (None if one is None else unquote(one) for one in (parts.username, parts.password))
+        return cls(parts.hostname or "localhost", sender, port, security, name, password)
 
     async def send(self, mail: Mail) -> None:
         """Send a message, on a worker thread."""
