@@ -238,7 +238,9 @@ def test_a_storm_of_wrong_passwords_starves_nobody(server: ObjectServer, request
     assert served > 0
 
 
-def test_after_some_wrong_passwords_the_rest_costs_no_hashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_some_wrong_passwords_the_rest_costs_no_hashing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     """However many come at once: those who wait for their turn when the limit is reached are sent away."""
     verified: list[str] = []
     verify = argon2.PasswordHasher.verify
@@ -250,7 +252,7 @@ def test_after_some_wrong_passwords_the_rest_costs_no_hashing(tmp_path: Path, mo
     monkeypatch.setattr(argon2.PasswordHasher, "verify", counted)
     limits = RateLimits(login_account_address="5/hour", login_address="20/hour")
     with ObjectServer(Config(data=tmp_path, port=0, durable=False, rate_limits=limits)) as server:
-        with storm(server, 400, threads=20) as statuses:
+        with storm(server, max(400, request.config.getoption("--wrong-passwords")), threads=20) as statuses:
             pass
         assert set(statuses) == {401, 429}
         assert statuses.count(401) == len(verified)

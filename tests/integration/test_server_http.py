@@ -134,7 +134,10 @@ def test_the_original_sdks_log_in(server: ObjectServer) -> None:
     anonymous = http("POST", app + "/auth/providers/anon-user/login", {}).content
     profile = http("GET", base + "/auth/profile", token=anonymous["access_token"]).content
     assert [one["provider_type"] for one in profile["identities"]] == ["anon-user"]
-    assert http("POST", app + "/auth/providers/nope/login", {}).content["error_code"] == "AuthProviderNotFound"
+    refused = http("POST", app + "/auth/providers/nope/login", {})
+    assert refused.content["error_code"] == "AuthProviderNotFound"
+    for answer in (refused, http("GET", base + "/nope"), http("GET", base + "/auth/profile")):
+        assert answer.headers["content-type"] == "application/json"  # or they do not parse it (wire.md §0 trap 7)
 
 
 def test_health_and_unknown_routes(server: ObjectServer) -> None:

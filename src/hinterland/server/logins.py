@@ -16,7 +16,7 @@ from hinterland.server.api_keys import ProgramKeys
 from hinterland.server.config import Config
 from hinterland.server.directory import Directory, LastAdminError, User
 from hinterland.server.issuer import Issued, Issuer
-from hinterland.server.passwords import PASSWORD, Passwords
+from hinterland.server.passwords import PASSWORD, Passwords, unconfirmed
 from hinterland.server.problems import (
     ACCOUNT_EXISTS,
     BUSY,
@@ -80,9 +80,7 @@ class Logins:
         """
         provider = self._provider(provider_name)
         if isinstance(provider, Password):
-            if request.register:
-                await self.passwords.register(request.data, request.password or "", request.address)
-            user = await self.passwords.check(request.data, request.password or "", request.address)
+            user = await self._password_owner(request)
         elif isinstance(provider, ApiKeys):
             user = await self._key_owner(request)
         else:
@@ -126,6 +124,15 @@ class Logins:
         if provider is None:
             raise ApiError(PROVIDER_NOT_FOUND, f"there is no auth provider {name[:64]!r}")
         return provider
+
+    async def _password_owner(self, request: LoginRequest) -> User:
+        name, password = request.data, request.password or ""
+        if not request.register:
+            return await self.passwords.check(name, password, request.address)
+        user = await self.passwords.register(name, password, request.address)
+        if user is None:
+            raise unconfirmed()
+        return user
 
     # -- credentials -----------------------------------------------------------------------------
 

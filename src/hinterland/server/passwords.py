@@ -40,7 +40,7 @@ from hinterland.server.problems import (
 from hinterland.server.providers import Password
 from hinterland.server.rate_limits import Attempts
 
-__all__ = ["PASSWORD", "Passwords"]
+__all__ = ["PASSWORD", "Passwords", "unconfirmed"]
 
 _log = logging.getLogger("hinterland.server")
 
@@ -109,7 +109,7 @@ class Passwords:
             await self._renew(turn, account, hashed, password)
         self._attempts.login_succeeded(name, address)
         if provider.confirm_email and not account.is_confirmed:
-            raise ApiError(EMAIL_UNCONFIRMED, "follow the link in the mail to confirm the address, then log in")
+            raise unconfirmed()
         return account
 
     async def _renew(self, turn: Turn, account: Account, hashed: str, password: str) -> None:
@@ -120,8 +120,8 @@ class Passwords:
 
     # -- making and changing ---------------------------------------------------------------------
 
-    async def register(self, name: str, password: str, address: str) -> None:
-        """Make an account, and a user for it.
+    async def register(self, name: str, password: str, address: str) -> User | None:
+        """Make an account, and a user for it; None when the address must be confirmed before anybody logs in.
 
         Raises:
             ApiError: The name is in use, or name or password are unsuitable, or nobody may register.
@@ -136,14 +136,16 @@ class Passwords:
             self._check_mail()
             self._attempts.mail(name, address)
         try:
-            await self.add(name, password)
+            user = await self.add(name, password)
         except ApiError as error:
             if not provider.confirm_email or error.problem is not ACCOUNT_EXISTS:
                 raise
             self._send_later(self._mail_exists(name))
-            return
-        if provider.confirm_email:
-            self._send_later(self._mail_token(_CONFIRM, name))
+            return None
+        if not provider.confirm_email:
+            return user
+        self._send_later(self._mail_token(_CONFIRM, name))
+        return None
 
     async def add(
         self,
@@ -342,6 +344,11 @@ def _hash(token: str) -> bytes:
 
 def _wrong() -> ApiError:
     return ApiError(INVALID_CREDENTIALS, "invalid username/password")
+
+
+def unconfirmed() -> ApiError:
+    """Return the refusal of a login before the address is confirmed."""
+    return ApiError(EMAIL_UNCONFIRMED, "follow the link in the mail to confirm the address, then log in")
 
 
 def _exists(name: str) -> ApiError:

@@ -164,12 +164,14 @@ def routes_of(operations: Sequence[Operation], guard: Guard) -> list[Route]:
 def _endpoint(operation: Operation, guard: Guard) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
-            return await _serve(operation, guard, request)
+            response = await _serve(operation, guard, request)
         except HinterlandError as error:
             accept = request.headers.get("accept", "") if operation.is_documented else "application/json"
-            return problem_response(as_api_error(error), accept)
+            response = problem_response(as_api_error(error), accept)
         except ClientDisconnect:
             return Response(status_code=400)
+        response.headers["Cache-Control"] = "no-store"  # tokens and people's data
+        return response
 
     return endpoint
 
