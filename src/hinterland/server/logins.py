@@ -10,6 +10,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
+from typing import Final
 
 from hinterland.errors import AuthenticationError, ConnectionFailedError, DuplicateKeyError
 from hinterland.server.api_keys import ProgramKeys
@@ -21,6 +22,7 @@ from hinterland.server.problems import (
     ACCOUNT_EXISTS,
     BUSY,
     INVALID_CREDENTIALS,
+    INVALID_PARAMETER,
     PROVIDER_NOT_FOUND,
     REFUSED_CREDENTIALS,
     UNKNOWN_USER,
@@ -43,7 +45,8 @@ __all__ = ["Logins"]
 
 _log = logging.getLogger("hinterland.server")
 
-ACCOUNT_CHARS_MAX = 256
+ACCOUNT_CHARS_MAX: Final = 256
+APP_CHARS_MAX: Final = 128
 
 
 class Logins:
@@ -79,6 +82,8 @@ class Logins:
             ApiError: They are wrong, or the request is.
         """
         provider = self._provider(provider_name)
+        if len(app) > APP_CHARS_MAX:
+            raise ApiError(INVALID_PARAMETER, f"an app id has at most {APP_CHARS_MAX} characters")
         if isinstance(provider, Password):
             user = await self._password_owner(request)
         elif isinstance(provider, ApiKeys):

@@ -18,7 +18,7 @@ from hinterland.server.api.operation import Call, Operation, bearer
 from hinterland.server.api.users import UserInfo, user_info
 from hinterland.server.directory import ApiKey, Directory
 from hinterland.server.issuer import Issuer
-from hinterland.server.logins import Logins
+from hinterland.server.logins import APP_CHARS_MAX, Logins
 from hinterland.server.permissions import PathPermissions
 from hinterland.server.problems import (
     ACCESS_DENIED,
@@ -56,7 +56,7 @@ class LoginBody(Struct):
     provider: Name
     data: Text = ""
     user_info: dict[str, Any] | None = None
-    app_id: Name = ""
+    app_id: Annotated[str, Meta(max_length=APP_CHARS_MAX)] = ""
     path: Annotated[str, Meta(max_length=2048)] | None = None
     rotate: bool = False
 

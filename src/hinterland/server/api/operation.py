@@ -26,7 +26,7 @@ from hinterland.errors import (
 )
 from hinterland.server.directory import LastAdminError, NoSuchUserError
 from hinterland.server.issuer import UserSuspendedError
-from hinterland.server.permissions import ExpiredOfferError, UnknownOfferError
+from hinterland.server.permissions import ExpiredOfferError, NoSuchRealmError, UnknownOfferError
 from hinterland.server.problems import (
     ACCESS_DENIED,
     AMBIGUOUS_OFFER,
@@ -38,6 +38,7 @@ from hinterland.server.problems import (
     INVALID_SESSION,
     LAST_ADMIN,
     MISSING_PARAMETER,
+    REALM_NOT_FOUND,
     TOO_LARGE,
     UNKNOWN_USER,
     USER_SUSPENDED,
@@ -225,6 +226,7 @@ _PROBLEMS: Final[dict[type[HinterlandError], Problem]] = {
     PermissionDeniedError: ACCESS_DENIED,
     NoSuchUserError: UNKNOWN_USER,
     LastAdminError: LAST_ADMIN,
+    NoSuchRealmError: REALM_NOT_FOUND,
     UnknownOfferError: AMBIGUOUS_OFFER,
     ExpiredOfferError: EXPIRED_OFFER,
     UsageError: INVALID_PARAMETER,  # the last: others are kinds of it
