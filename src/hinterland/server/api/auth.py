@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from hinterland.server.access import AccessLevel
 from hinterland.server.api.operation import Call, Operation, bearer
 from hinterland.server.api.users import UserInfo, user_info
-from hinterland.server.directory import ApiKey, Directory
+from hinterland.server.directory import ApiKey
 from hinterland.server.issuer import Issuer
 from hinterland.server.logins import APP_CHARS_MAX, Logins
 from hinterland.server.permissions import PathPermissions
@@ -167,10 +167,9 @@ class KeyChange(Struct):
 class AuthApi:
     """The operations."""
 
-    def __init__(self, logins: Logins, issuer: Issuer, directory: Directory, permissions: PathPermissions) -> None:
+    def __init__(self, logins: Logins, issuer: Issuer, permissions: PathPermissions) -> None:
         self._logins = logins
         self._issuer = issuer
-        self._directory = directory
         self._permissions = permissions
 
     def operations(self) -> Sequence[Operation]:
