@@ -306,8 +306,14 @@ class ClientConnection:
             session.fail(206, f"user {self.principal.user!r} may no longer open {session.path!r}")
             self.pump()
 
-    def expel(self, code: int) -> None:
-        """End the connection: its token is no longer good. What was not sent yet is not sent."""
+    def expel(self, code: int, *, is_revoked: bool) -> None:
+        """End the connection: its token is no longer good. What was not sent yet is not sent.
+
+        If it was revoked, and has not just expired, uploads that wait to be merged are refused as well.
+        """
+        if is_revoked:
+            for session in self.machine.sessions.values():
+                session.set_rights(can_write=False, can_change_schema=False)
         self.machine.withhold(taken=self._sending)
         self.machine.lost()
         self._carry_out()
