@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hinterland.changeset.decoder import decode
 from hinterland.changeset.encoder import encode
-from hinterland.changeset.instructions import Changeset
+from hinterland.changeset.instructions import AddColumn, AddTable, Changeset
 from hinterland.errors import ClientResetRequired, HinterlandError, SessionError
 from hinterland.protocol.client_session import (
     ClientSession,
@@ -34,30 +35,46 @@ from hinterland.realm.configuration import Configuration
 from hinterland.store.applier import apply
 from hinterland.store.client_history import ClientHistory, ClientProgress, LocalEntry
 from hinterland.store.store import Store
+from hinterland.store.transaction import WriteTransaction
 from hinterland.sync.callbacks import call_in_background
 from hinterland.sync.connection import ConnectionState, ServerConnection
 from hinterland.sync.difference import differences, missing_schema
+from hinterland.sync.kept_copies import keep_copy
 from hinterland.sync.loop import BackgroundLoop, Worker
 from hinterland.sync.realm_file import RESET_ATTEMPT, RealmFile
 from hinterland.sync.recovery import replay
 from hinterland.sync.settings import SyncSettings
+from hinterland.values import Key
 
 if TYPE_CHECKING:
     from hinterland.realm.realm import Realm
 
-__all__ = ["ResetPlan", "run_reset"]
+__all__ = ["Refused", "ResetPlan", "run_reset"]
 
 log = logging.getLogger("hinterland.sync")
 
 
 @dataclass(frozen=True, slots=True)
 class ResetPlan:
-    """Which file to reset; `may_recover` unless the server forbids to make local changes again."""
+    """Which file to reset.
+
+    `may_recover` unless the server forbids to make local changes again; `refuses` if it refused them, so that
+    they are kept aside.
+    """
 
     settings: SyncSettings
     path: Path
     file: RealmFile
     may_recover: bool
+    refuses: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Local changes that are no longer in the realm: a copy of it with them, and the objects they were about."""
+
+    backup: Path | None
+    objects: tuple[tuple[str, Key], ...]
 
 
 async def run_reset(
@@ -66,8 +83,11 @@ async def run_reset(
     background: BackgroundLoop,
     worker: Worker,
     cause: ClientResetRequired,
-) -> None:
+) -> Refused | None:
     """Reset the file as the application chose; its session must have ended.
+
+    Returns:
+        What the server refused, if the plan was to keep that aside and there was something of the application's.
 
     Raises:
         ClientResetRequired: The application wants to do it itself, or it cannot be done.
@@ -83,13 +103,14 @@ async def run_reset(
             await worker.run(_copy, plan.file.store, before)
             await call_in_background(_call_before, plan, before)
         try:
-            await worker.run(_adopt, plan.file, fresh, recovers)
+            refused = await worker.run(_adopt, plan, fresh, recovers)
         except (HinterlandError, sqlite3.Error) as error:
             raise ClientResetRequired(
                 cause.number, f"the client reset of {plan.path} failed: {error}", cause.action
             ) from error
         if reset.after is not None:
             await call_in_background(_call_after, plan, before)
+        return refused
     finally:
         await worker.run(_remove, fresh)
         await worker.run(_remove, before)
@@ -101,6 +122,8 @@ def _choose(plan: ResetPlan, previous: str, cause: ClientResetRequired) -> bool:
     A second reset before the first one has led to a complete exchange means that it does not help.
     """
     mode = plan.settings.client_reset.mode
+    if plan.refuses and mode != "manual":
+        return False  # whatever came before: each of these takes changes of its own
     if mode == "manual" or previous == "discard":
         raise cause
     can_recover = plan.may_recover and previous != "recover"
@@ -208,16 +231,17 @@ async def _download_fresh(plan: ResetPlan, connection: ServerConnection, backgro
     return path
 
 
-def _adopt(file: RealmFile, fresh_path: Path, recovers: bool) -> None:
+def _adopt(plan: ResetPlan, fresh_path: Path, recovers: bool) -> Refused | None:
     """Make the realm equal to the fresh copy, in one transaction."""
     fresh = Store.open(fresh_path, read_only=True)
-    live = file.store
+    live = plan.file.store
     try:
         fresh.begin_read()
         theirs = ClientHistory(fresh.connection)
         with live.begin_write() as transaction:
             history = ClientHistory(live.connection)
-            pending = list(history.entries(history.progress.upload_client)) if recovers else []
+            pending = list(history.entries(history.progress.upload_client))
+            refused = _set_aside(plan.path, pending) if plan.refuses else None
             unknown = missing_schema(live, fresh)
             ClientHistory.forget(transaction)
             progress = theirs.progress
@@ -227,20 +251,42 @@ def _adopt(file: RealmFile, fresh_path: Path, recovers: bool) -> None:
             ClientHistory.set_progress(transaction, adopted)
             for changeset in differences(live, fresh):
                 apply(transaction, changeset)
-            again = replay(transaction, (entry.changeset for entry in pending))
-            local = Changeset([*unknown.instructions, *again.instructions])
+            again: list[tuple[Changeset, int]] = []
+            if not plan.refuses:  # who may not write may not bring classes either
+                again.append((unknown, min((entry.timestamp for entry in pending), default=0)))
+            if recovers:
+                replayed = replay(transaction, (entry.changeset for entry in pending))
+                again += zip(replayed, (entry.timestamp for entry in pending), strict=True)
             transaction.flush()
-            ClientHistory.append_local(transaction, live.version + 1, encode(local), _timestamp(pending))
+            version = _append(transaction, again)
             transaction.set_setting(RESET_ATTEMPT, "recover" if recovers else "discard")
-            transaction.commit()
-        file.restart()
+            transaction.commit(version)
+        plan.file.restart()
     finally:
         live.end_read()
         fresh.close()
+    return refused
 
 
-def _timestamp(pending: list[LocalEntry]) -> int:
-    return max((entry.timestamp for entry in pending), default=0)
+def _append(transaction: WriteTransaction, changesets: list[tuple[Changeset, int]]) -> int:
+    """Keep changesets for upload, each as a version of its own with its time; return the last version."""
+    version = transaction.store.version
+    for changeset, timestamp in changesets:
+        if changeset.instructions:
+            version += 1
+            ClientHistory.append_local(transaction, version, encode(changeset), timestamp)
+    return max(version, transaction.store.version + 1)
+
+
+def _set_aside(path: Path, pending: list[LocalEntry]) -> Refused | None:
+    """Copy the realm as it was committed, with all that was not uploaded: nobody else writes meanwhile."""
+    objects: dict[tuple[str, Key], None] = {}
+    for entry in pending:
+        for one in decode(entry.changeset).instructions:
+            key = getattr(one, "key", None)
+            if key is not None and not isinstance(one, (AddTable, AddColumn)):
+                objects[one.class_name, key] = None
+    return Refused(keep_copy(path), tuple(objects)) if objects else None
 
 
 def _copy(store: Store, target: Path) -> None:

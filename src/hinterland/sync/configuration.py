@@ -22,11 +22,12 @@ from hinterland.realm.configuration import Configuration, ProgressCallback
 from hinterland.store.client_history import ClientHistory
 from hinterland.store.transaction import WriteTransaction
 from hinterland.sync.connection import ConnectionTimes
+from hinterland.sync.kept_copies import delete_if_marked
 from hinterland.sync.loop import background_loop
 from hinterland.sync.realm_file import prepare_file
 from hinterland.sync.session import Session, SessionRegistry
 from hinterland.sync.settings import ClientReset, ErrorHandler, StopPolicy, SyncSettings
-from hinterland.sync.user_store import encode_name
+from hinterland.sync.user_store import encode_name, make_private
 
 if TYPE_CHECKING:
     from hinterland.realm.realm import Realm
@@ -197,6 +198,7 @@ class _Hooks:
 
 def _prepare(configuration: Configuration) -> Path:
     file = Path(configuration.path)
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(file.parent)
+    delete_if_marked(file)
     prepare_file(file)
     return file
