@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.integration.sync_world import QUICK, Task
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
 from hinterland.errors import HinterlandError
@@ -29,6 +30,7 @@ class Script:
         self.heard: list[str] = []
         self._idents = itertools.count(2)
         self.connections = 0
+        self.refused = 0
         self.answer: Callable[[ServerConnection, object], None] = lambda _socket, _message: None
         self.status = 0
         self.answers_unbind = True
@@ -38,7 +40,7 @@ class Script:
             0,
             subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]
             compression=None,
-            process_request=lambda socket, _: socket.respond(self.status, "") if self.status else None,
+            process_request=self._refuse,
         )
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
@@ -46,6 +48,12 @@ class Script:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.socket.getsockname()[1]}"
+
+    def _refuse(self, socket: ServerConnection, _: Request) -> Response | None:
+        if not self.status:
+            return None
+        self.refused += 1
+        return socket.respond(self.status, "")
 
     def _serve(self, socket: ServerConnection) -> None:
         self.connections += 1

@@ -11,6 +11,7 @@ from tests.integration.sync_world import QUICK, eventually, write
 from websockets.sync.server import ServerConnection
 
 from hinterland.errors import AuthenticationError, BadChangesetError, ProtocolError, SessionError
+from hinterland.protocol.client_backoff import BackoffLimits
 from hinterland.protocol.client_connection import LivenessTimes
 from hinterland.protocol.messages import (
     Bind,
@@ -23,6 +24,7 @@ from hinterland.protocol.messages import (
     SyncProgress,
     encode,
 )
+from hinterland.store.file_lock import FileLock
 
 __all__ = ["script"]
 
@@ -177,3 +179,18 @@ def test_a_silent_server_is_left(script: Script, tmp_path: Path) -> None:
     assert any(line.startswith("Ping") for line in script.heard)
     assert app.errors == []
     app.realm.close()
+
+
+def test_a_session_ends_while_the_server_is_away(script: Script, tmp_path: Path) -> None:
+    """Closing an offline realm waits for no server: another process can have the file at once."""
+    script.status = 503
+    app = App(tmp_path, script, replace(QUICK, backoff=BackoffLimits(60_000, 2, 120_000)), stop_policy="immediately")
+    path = Path(app.realm.path)
+    lock = FileLock(path.with_name(path.name + ".sync-lock"))
+    eventually(lambda: script.refused, "the first attempt")
+    assert not lock.try_acquire()
+
+    app.realm.close()
+
+    eventually(lock.try_acquire, "the end of the session")
+    lock.release()

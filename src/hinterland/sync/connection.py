@@ -177,6 +177,8 @@ class ServerConnection:
         """Look again for events to handle, messages to send, and room for more to come."""
         self._wake.set()
         self._room.set()
+        if self.state != "connected":  # then nobody else asks for events, perhaps for minutes
+            self._background.loop.call_soon(self._dispatch_sessions)
 
     def reconnect(self) -> None:
         """Stop waiting and connect now; the network came back, or the user asked for it."""

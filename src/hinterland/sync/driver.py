@@ -101,6 +101,7 @@ class SessionDriver:
         self._is_paused = False
         self._is_resetting = False
         self._is_stopping = False
+        self._stopped = asyncio.Event()
         self._upload_waits: list[tuple[int, asyncio.Future[None]]] = []
         self._download_waits: list[tuple[int, asyncio.Future[None]]] = []
         self._passed_on_waits: list[tuple[int, asyncio.Future[None]]] = []
@@ -196,6 +197,7 @@ class SessionDriver:
     async def stop(self) -> None:
         """End for good; what was not uploaded stays in the file for the next time."""
         if self._is_stopping:
+            await self._stopped.wait()
             return
         self._is_stopping = True
         self._is_open.set()
@@ -213,6 +215,7 @@ class SessionDriver:
         if self._file is not None:
             await self._worker.run(self._file.close)
         self._worker.stop()
+        self._stopped.set()
 
     async def pause(self) -> None:
         """Stop synchronising until `resume`; changes are kept."""

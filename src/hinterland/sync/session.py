@@ -244,9 +244,7 @@ class SessionRegistry:
         """End all sessions and connections of this process and wait for it; for tests and tools."""
         with cls._lock:
             sessions = [entry.session for entry in cls._entries.values()]
-            futures = [
-                background_loop().submit(entry.driver.stop()) for entry in cls._entries.values() if not entry.is_ending
-            ]
+            futures = [background_loop().submit(entry.driver.stop()) for entry in cls._entries.values()]
             cls._entries = {}
         concurrent.futures.wait(futures, STOP_WAIT_S)
         if sessions or cls._connections:
