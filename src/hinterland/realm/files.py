@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from hinterland.errors import StorageError, UsageError
+from hinterland.store.upkeep import is_used_elsewhere
 
-__all__ = ["OpenFile", "delete_files"]
+__all__ = ["OpenFile", "delete_files", "delete_unused"]
 
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 
@@ -86,3 +87,13 @@ def delete_files(path: str | Path) -> bool:
         except OSError as error:
             raise StorageError(f"{path}{suffix} cannot be deleted: {error}") from error
     return found
+
+
+def delete_unused(path: str | Path) -> bool:
+    """Delete a realm's files, unless somebody has it open; return whether it is gone."""
+    if not Path(path).is_file():
+        return True
+    if OpenFile.is_open(path) or is_used_elsewhere(path):
+        return False
+    delete_files(path)
+    return True

@@ -17,7 +17,7 @@ from hinterland.store.store import Store
 from hinterland.store.table import Table
 from hinterland.values import PropertyType
 
-__all__ = ["check_file", "compact", "file_bytes", "used_bytes", "write_copy"]
+__all__ = ["check_file", "compact", "file_bytes", "is_used_elsewhere", "used_bytes", "write_copy"]
 
 _SYNC_TABLES: Final = ("_history", "_sync")
 _PROBLEMS_MAX: Final = 100
@@ -57,6 +57,20 @@ def compact(store: Store) -> bool:
         connection.execute(f"PRAGMA busy_timeout={int(timeout)}")
         store.begin_read()
     return not busy
+
+
+def is_used_elsewhere(path: str | Path) -> bool:
+    """Return whether any other connection, of this process or another, has a realm file open; ends its log."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("PRAGMA busy_timeout=0")
+        # Leaving WAL mode needs the file for oneself.
+        connection.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.OperationalError:
+        return True
+    finally:
+        connection.close()
+    return False
 
 
 def write_copy(store: Store, path: str | Path) -> None:

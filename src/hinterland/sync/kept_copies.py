@@ -10,7 +10,6 @@ Source: spec wire.md §6.2 (DeleteRealm), features.md §3.8, §3.10.
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Final
 from hinterland.errors import StorageError
 from hinterland.realm.files import OpenFile, delete_files
 from hinterland.store.store import Store
-from hinterland.store.upkeep import write_copy
+from hinterland.store.upkeep import is_used_elsewhere, write_copy
 from hinterland.sync.user_store import make_private
 
 __all__ = ["DELETE_FROM", "delete_if_marked", "keep_copy"]
@@ -73,14 +72,10 @@ def _delete_if_marked(path: Path) -> bool:
             return False
         if store.version != marked and keep_copy(path) is None:
             return False
-        store.end_read()
-        store.connection.execute("PRAGMA busy_timeout=0")
-        # Leaving WAL mode needs the file for oneself: other threads or processes may have it open.
-        store.connection.execute("PRAGMA journal_mode=DELETE")
-    except sqlite3.OperationalError:
-        return False
     finally:
         store.close()
+    if is_used_elsewhere(path):
+        return False
     delete_files(path)
     log.info("%s was deleted, as the server wanted", path)
     return True
