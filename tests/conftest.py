@@ -12,8 +12,9 @@ os.environ["HINTERLAND_KEYRING"] = "off"  # nobody's own keyring fills with the 
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--seeds N`: how many simulated worlds to run."""
+    """Add `--seeds N`, how many simulated worlds to run, and `--wrong-passwords N`, how hard to attack."""
     parser.addoption("--seeds", type=int, default=500, help="how many simulated worlds to run (default 500)")
+    parser.addoption("--wrong-passwords", type=int, default=100, help="how many passwords to guess (default 100)")
 
 
 @pytest.fixture(scope="session")

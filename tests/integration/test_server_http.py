@@ -59,20 +59,26 @@ def test_register_log_in_refresh_and_log_out(server: ObjectServer) -> None:
         ({"provider": "realm", "data": "x"}, 401, "InvalidSession"),
         ({"provider": "jwt", "data": "x.y.z"}, 401, "AuthError"),
         ({"provider": 7}, 400, "InvalidParameter"),
-        ({"provider": "password", "data": "\ud800"}, 400, "InvalidParameter"),
-        ({}, 400, "InvalidParameter"),
-        ([], 400, "BadRequest"),
+        ({"provider": "password", "data": "\ud800"}, 400, "BadRequest"),
+        ({}, 400, "MissingParameter"),
+        ([], 400, "InvalidParameter"),
         (b"{", 400, "BadRequest"),
-        (b"[" * 100_000, 400, "BadRequest"),
-        (b" " * 2_000_000, 413, "BadRequest"),
+        (b'{"provider": "x", "user_info": {"a": ' + b"[" * 100_000, 400, "BadRequest"),
+        (b'{"provider": "\xff"}', 400, "BadRequest"),
+        (b" " * 2_000_000, 413, "BodyTooLarge"),
     ],
 )
 def test_bad_requests_have_a_status_and_a_name(server: ObjectServer, content: object, status: int, name: str) -> None:
-    """With exactly `Content-Type: application/json`, or SDKs do not parse it (wire.md §0 trap 7)."""
+    """As a problem (RFC 9457); SDKs, which accept JSON only, get that content type exactly (wire.md §0 trap 7)."""
     http("POST", server.url + "/auth", password("taken", "other", register=True))
     answer = http("POST", server.url + "/auth", content)
     assert (answer.status, answer.content["error_code"]) == (status, name)
-    assert answer.headers["content-type"] == "application/json"
+    assert answer.content["status"] == status
+    assert {"type", "title", "detail", "error", "link"} <= set(answer.content)
+    assert answer.headers["content-type"] == "application/problem+json"
+    again = http("POST", server.url + "/auth", content, accept="application/json")
+    assert again.headers["content-type"] == "application/json"
+    assert again.content == answer.content
 
 
 def test_tokens_of_another_issuer(server: ObjectServer) -> None:
@@ -135,7 +141,7 @@ def test_health_and_unknown_routes(server: ObjectServer) -> None:
     """Health needs no token; what is not there is a JSON 404."""
     assert http("GET", server.url + "/health").content["status"] == "ok"
     answer = http("GET", server.url + "/nope")
-    assert (answer.status, answer.headers["content-type"]) == (404, "application/json")
+    assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
 def test_passwords_and_tokens_are_not_in_the_database(server: ObjectServer) -> None:
@@ -143,7 +149,7 @@ def test_passwords_and_tokens_are_not_in_the_database(server: ObjectServer) -> N
     made = http("POST", server.url + "/auth", password("hidden", "correct horse", register=True))
     token = made.content["refresh_token"]["token"]
     claims = jwt.decode(token, options={"verify_signature": False})
-    raw = b"".join(file.read_bytes() for file in Path(server.config.data).glob("users.hldb*"))
+    raw = b"".join(file.read_bytes() for file in Path(server.config.data).glob("*.hldb*"))
     assert b"$argon2id$" in raw
     for secret in (b"correct horse", claims["jti"].encode(), base64.b64encode(b"correct horse")):
         assert secret not in raw

@@ -9,6 +9,7 @@ Source: spec wire.md §4.2, §6.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 from hinterland.errors import ProtocolError
@@ -74,7 +75,7 @@ class ServerConnection:
         self.inbox_bytes = 0
         """Size of the uploads that wait for their sessions to be ready."""
         self._body_bytes_max = body_bytes_max
-        self._output: list[bytes] = []
+        self._output: deque[bytes] = deque()
         self._waiting: list[ServerSession] = []  # want to produce a DOWNLOAD but the connection is blocked
         self._requests: list[Request] = []
         if connection_id and protocol_version >= _LOG_MESSAGE_VERSION_MIN:
@@ -119,8 +120,22 @@ class ServerConnection:
 
     def take_output(self) -> list[bytes]:
         """Return the messages to send, each a WebSocket message of its own, oldest first."""
-        output, self._output = self._output, []
+        output = list(self._output)
+        self._output.clear()
         return output
+
+    def next_output(self) -> bytes | None:
+        """Return the next message to send, like `take_output` one at a time."""
+        return self._output.popleft() if self._output else None
+
+    def withhold(self, session: ServerSession) -> None:
+        """Forget what a session was about to be sent of its realm: its user may no longer read that."""
+        head = b"download %d " % session.number
+        self._output = deque(data for data in self._output if not data.startswith(head))
+
+    def withhold_all(self) -> None:
+        """Forget everything that was about to be sent."""
+        self._output.clear()
 
     def take_requests(self) -> list[Request]:
         """Return the requests to carry out, oldest first."""
