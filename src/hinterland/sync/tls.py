@@ -59,6 +59,14 @@ class TLS:
         object.__setattr__(self, "ca_file", path)
         object.__setattr__(self, "pins", tuple(_digest(pin) for pin in ([pins] if isinstance(pins, str) else pins)))
 
+    @classmethod
+    def restored(cls, ca_file: str | None, pins: tuple[str, ...]) -> TLS:
+        """Return settings that were checked when they were made; a file that is missing now is told when it is used."""
+        settings = object.__new__(cls)
+        object.__setattr__(settings, "ca_file", ca_file)
+        object.__setattr__(settings, "pins", pins)
+        return settings
+
     def context(self) -> ssl.SSLContext:
         """Return the context for a connection; reads files.
 

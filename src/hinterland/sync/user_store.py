@@ -62,7 +62,7 @@ class StoredUser:
     @property
     def tls(self) -> TLS | None:
         """How to make sure of the server; None for the usual way."""
-        return TLS(self.ca_file, self.pins) if self.ca_file is not None or self.pins else None
+        return TLS.restored(self.ca_file, self.pins) if self.ca_file is not None or self.pins else None
 
     @property
     def name(self) -> str:

@@ -150,6 +150,20 @@ def test_the_settings_are_kept_with_the_user(secured: Secured, tmp_path: Path) -
     assert SyncUser.current._store.load()[0].tls == tls
 
 
+def test_a_ca_file_that_went_away_is_told_when_it_is_used(secured: Secured, tmp_path: Path) -> None:
+    """The user can still be found, and log out."""
+    sync_directory(tmp_path / "home")
+    copied = tmp_path / "ca.pem"
+    copied.write_bytes(secured.ca_file.read_bytes())
+    user = SyncUser.log_in(secured.url, Credentials.admin_token("t"), tls=TLS(copied))
+    copied.unlink()
+
+    with pytest.raises(ConfigurationError, match=r"ca\.pem has no usable certificates: .*No such file"):
+        user.info()
+    user.log_out()
+    assert SyncUser.current is None
+
+
 @pytest.mark.parametrize("data", [b"", b"\x30", b"\x30\x82\xff\xff\x00", b"\x30\x03\x30\x01\x02"])
 def test_damaged_certificates_have_no_key(data: bytes) -> None:
     """They match no pin, and break nothing."""
