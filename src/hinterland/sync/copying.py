@@ -66,7 +66,7 @@ def copy_objects(
 
     Raises:
         UsageError: A realm is in a write transaction, the target lacks a class or property, or a link would
-            lead nowhere; nothing was copied.
+            lead nowhere; nothing was copied, unless it is a Mixed value that links to a class the target lacks.
         SchemaError: A class or property has another form in the target; nothing was copied.
     """
     for realm in (source, target):
@@ -76,7 +76,7 @@ def copy_objects(
     reader, writer = Store.open(source._store.path, read_only=True), Store.open(target._store.path)
     try:
         copier = Copier(reader, writer, names, follows=follow_links)
-        _check_classes(copier, source.path, target.path)
+        _check_classes(reader, writer, copier.fitting)
         if not follow_links:
             copier.check_links()
         copied = 0
@@ -101,18 +101,17 @@ def _names(source: Realm, classes: Sequence[type[Any]] | None) -> list[str]:
     return [name for name in names if name in source.schema and source.schema[name].kind is not ClassKind.EMBEDDED]
 
 
-def _check_classes(copier: Copier, source: str, target: str) -> None:
+def _check_classes(reader: Store, writer: Store, names: Iterable[str]) -> None:
     """Refuse what the target has no place for."""
-    wanted = [copier.reader.schema[name] for name in copier.reachable()]
-    check_fit(wanted, copier.writer.schema, source, target)
-    missing = difference(copier.writer.schema, Schema.of(wanted), advice="")
+    wanted = [reader.schema[name] for name in names]
+    check_fit(wanted, writer.schema, reader.path, writer.path)
+    missing = difference(writer.schema, Schema.of(wanted), advice="")
     if missing.classes:
-        raise UsageError(
-            f"{target} has no class {missing.classes[0].name}; open it with that class in its schema first"
-        )
+        name = missing.classes[0].name
+        raise UsageError(f"{writer.path} has no class {name}; open it with that class in its schema first")
     if missing.properties:
         class_name, one = missing.properties[0]
-        raise UsageError(f"class {class_name} of {target} has no property {one.name}")
+        raise UsageError(f"class {class_name} of {writer.path} has no property {one.name}")
 
 
 def check_fit(wanted: Iterable[ClassSchema], have: Schema, source: str, target: str) -> None:
@@ -158,6 +157,7 @@ class Copier:
 
     Attributes:
         total: How many objects are known to be copied.
+        fitting: The classes to copy, and those that their properties link to, embedded ones too.
     """
 
     def __init__(self, reader: Store, writer: Store, names: Sequence[str], *, follows: bool = True) -> None:
@@ -166,12 +166,12 @@ class Copier:
         self._names = list(dict.fromkeys(names))
         self._follows = follows
         self._linked: set[Item] = set()
+        self.fitting = self._reachable(self._names)
         self._waiting: deque[Item] = deque()  # found through links, and not copied yet
         self.total = sum(reader.tables[name].count() for name in self._names)
 
-    def reachable(self) -> list[str]:
-        """Return the classes to copy and those that their properties link to, embedded ones too."""
-        found = list(self._names)
+    def _reachable(self, names: Iterable[str]) -> list[str]:
+        found = list(names)
         for name in found:  # which grows
             targets = (one.target for one in self.reader.schema[name].properties.values())
             found += [target for target in dict.fromkeys(targets) if target is not None and target not in found]
@@ -193,20 +193,21 @@ class Copier:
 
     def copy(self, transaction: WriteTransaction, batch: Iterable[Item]) -> Changeset:
         """Make the target's objects equal to the source's; return by which instructions."""
-        written: list[Instruction] = []
+        created: list[Instruction] = []  # first, so that links within the batch find their objects
+        changed: list[Instruction] = []
         for item in batch:
-            instructions = list(self._instructions(item))
-            if instructions:
-                apply(transaction, Changeset(instructions))
-                written += instructions
-        return Changeset(written)
+            row = self.writer.tables[item.class_name].find(item.key)
+            if row is None:
+                created.append(CreateObject(item.class_name, item.key))
+            changed += self._changes(item, row)
+        written = Changeset(created + changed)
+        apply(transaction, written)
+        return written
 
-    def _instructions(self, item: Item) -> Iterator[Instruction]:
+    def _changes(self, item: Item, existing: int | None) -> Iterator[Instruction]:
+        """Yield what gives the target's object, in row `existing` or new, the properties of the source's."""
         name, key, row = item
-        theirs, ours = self.reader.tables[name], self.writer.tables[name]
-        existing = ours.find(key)
-        if existing is None:
-            yield CreateObject(name, key)
+        theirs = self.reader.tables[name]
         for field in theirs.schema.properties:
             if field == theirs.schema.key:
                 continue
@@ -222,6 +223,9 @@ class Copier:
         """Have the objects copied that these instructions link to."""
         for target in self._targets(instructions):
             if target not in self._linked:
+                if target.class_name not in self.fitting:  # only a Mixed value can say so late
+                    self.fitting += self._reachable([target.class_name])
+                    _check_classes(self.reader, self.writer, self.fitting)
                 self._linked.add(target)
                 self._waiting.append(target)
                 self.total += 1

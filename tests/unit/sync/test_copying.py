@@ -128,3 +128,22 @@ def test_what_is_no_class_is_refused(realms: tuple[hl.Realm, hl.Realm]) -> None:
         hl.copy_objects(*realms, ["Person"])
     with realms[0].write(), pytest.raises(UsageError, match="inside a write transaction"):
         hl.copy_objects(*realms)
+
+
+class Note(hl.Object):
+    name: str = hl.field(primary_key=True)
+    about: hl.Mixed = None
+
+
+def test_mixed_values_may_link_to_what_the_target_lacks(realms: tuple[hl.Realm, hl.Realm], tmp_path: Path) -> None:
+    """Which classes they link to is seen late, but it is said as clearly."""
+    with hl.Realm.open(tmp_path / "notes.hldb", schema=[Note, Country]) as source, source.write():
+        source.add(Note(name="n", about=source.add(Country(name="Peru"))))
+
+    with (
+        hl.Realm.open(tmp_path / "notes.hldb", schema=[Note]) as source,
+        hl.Realm.open(tmp_path / "other.hldb", schema=[Note]) as target,
+    ):
+        with pytest.raises(UsageError, match="has no class Country; open it with that class"):
+            hl.copy_objects(source, target, [Note])
+        assert names(target, Note) == []
