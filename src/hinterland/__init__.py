@@ -20,6 +20,7 @@ from hinterland.errors import (
     ConnectionFailedError,
     CorruptFileError,
     DuplicateKeyError,
+    EncryptionKeyError,
     FileBusyError,
     ForeignFileError,
     HinterlandError,
@@ -35,6 +36,7 @@ from hinterland.errors import (
     ReadOnlyError,
     RealmDeletedError,
     RequestRefusedError,
+    SchemaConflictError,
     SchemaError,
     SessionError,
     StorageError,
@@ -59,6 +61,7 @@ from hinterland.realm.notifications import Token
 from hinterland.realm.objects import AsymmetricObject, EmbeddedObject, Object
 from hinterland.realm.realm import Realm
 from hinterland.realm.results import Results
+from hinterland.realm.scheduling import Scheduler
 from hinterland.realm.sets import Set
 from hinterland.schema.declaration import Ignored, Mixed, backlinks, field
 from hinterland.values import Link, ObjectId, Timestamp, float32
@@ -127,6 +130,7 @@ __all__ = [
     "DuplicateKeyError",
     "DynamicRealm",
     "EmbeddedObject",
+    "EncryptionKeyError",
     "Expression",
     "FileBusyError",
     "ForeignFileError",
@@ -160,6 +164,8 @@ __all__ = [
     "RealmDeletedError",
     "RequestRefusedError",
     "Results",
+    "Scheduler",
+    "SchemaConflictError",
     "SchemaError",
     "Session",
     "SessionError",

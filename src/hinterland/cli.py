@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from hinterland._version import __version__
@@ -17,9 +19,11 @@ from hinterland.administration import add_administration
 from hinterland.console import DATA_HELP, configuration, existing_configuration, print_rows
 from hinterland.demo import add_demo_options, run_demo
 from hinterland.errors import ConfigurationError, HinterlandError
+from hinterland.store.connection import check_key
 
 __all__ = ["main"]
 
+_KEY_VARIABLE: Final = "HINTERLAND_REALM_KEY"
 _EXIT_USAGE: Final = 2
 _EXIT_INTERRUPTED: Final = 130
 
@@ -93,6 +97,11 @@ def _add_realms(commands: Any) -> None:
     listing.set_defaults(run=_realms_list)
     check = actions.add_parser("check", help="look for damage in a realm file", description="Exit status 1 if damaged.")
     check.add_argument("file", metavar="FILE", help="a realm file, of a client or a server")
+    check.add_argument(
+        "--key-file",
+        metavar="KEY",
+        help=f"file with the key of an encrypted realm (or set ${_KEY_VARIABLE}, in hexadecimal)",
+    )
     check.add_argument("--json", action="store_true", help="print a JSON object")
     check.set_defaults(run=_realms_check)
 
@@ -132,15 +141,35 @@ def _realms_list(options: argparse.Namespace) -> int:
 
 
 def _realms_check(options: argparse.Namespace) -> int:
-    from hinterland.store.upkeep import check_file
+    from hinterland.store.checking import check_file
 
-    found = check_file(options.file)
+    found = check_file(options.file, _encryption_key(options.key_file))
     if options.json:
         print(json.dumps({"file": options.file, "problems": found}))
     else:
         for line in found or [f"{options.file}: no damage found"]:
             print(line)
     return 1 if found else 0
+
+
+def _encryption_key(file: str | None) -> bytes | None:
+    """Return the key from a file or the environment; arguments would show it to everybody on the machine."""
+    if file is not None:
+        where = f"--key-file: the key in {file}"
+        try:
+            content = Path(file).read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"--key-file: {file} cannot be read: {error.strerror}") from error
+    elif value := os.environ.get(_KEY_VARIABLE):
+        content, where = value.encode(), f"{_KEY_VARIABLE}: the key"
+    else:
+        return None
+    try:
+        key = bytes.fromhex(content.decode("ascii"))  # 64 digits are a key of 32 bytes, not one of 64
+    except ValueError:
+        key = content
+    check_key(key, where)
+    return key
 
 
 if __name__ == "__main__":

@@ -228,17 +228,18 @@ def test_a_storm_of_wrong_passwords_starves_nobody(server: ObjectServer, request
     with storm(server, attempts, threads=20) as statuses:
         served = 0
         with RawClient(server.url, token) as client:
-            while len(statuses) < attempts // 2:
+            while served == 0 or len(statuses) < attempts // 2:
                 client.join(f"/~/realm{served}", session=served + 1)
                 assert renew(server, refresh).status == 200
                 served += 1
         assert log_in(server, "in-the-storm").status == 200
     assert len(statuses) == attempts // 20 * 20
     assert set(statuses) <= {401, 503}
-    assert served > 0
 
 
-def test_after_some_wrong_passwords_the_rest_costs_no_hashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_some_wrong_passwords_the_rest_costs_no_hashing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     """However many come at once: those who wait for their turn when the limit is reached are sent away."""
     verified: list[str] = []
     verify = argon2.PasswordHasher.verify
@@ -250,7 +251,7 @@ def test_after_some_wrong_passwords_the_rest_costs_no_hashing(tmp_path: Path, mo
     monkeypatch.setattr(argon2.PasswordHasher, "verify", counted)
     limits = RateLimits(login_account_address="5/hour", login_address="20/hour")
     with ObjectServer(Config(data=tmp_path, port=0, durable=False, rate_limits=limits)) as server:
-        with storm(server, 400, threads=20) as statuses:
+        with storm(server, max(400, request.config.getoption("--wrong-passwords")), threads=20) as statuses:
             pass
         assert set(statuses) == {401, 429}
         assert statuses.count(401) == len(verified)
@@ -307,7 +308,7 @@ def test_malformed_requests_are_refused(server: ObjectServer, head: bytes, caplo
 
 def test_slow_clients_are_dropped_and_hinder_nobody(server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing said, half a header, half a body: each connection ends by itself, and others are served meanwhile."""
-    monkeypatch.setattr(http_protocol, "REQUEST_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(http_protocol, "REQUEST_TIMEOUT_S", 2.0)
     half_body = b"POST /auth HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
     with ExitStack() as stack:
         slow = []

@@ -134,7 +134,23 @@ def test_the_original_sdks_log_in(server: ObjectServer) -> None:
     anonymous = http("POST", app + "/auth/providers/anon-user/login", {}).content
     profile = http("GET", base + "/auth/profile", token=anonymous["access_token"]).content
     assert [one["provider_type"] for one in profile["identities"]] == ["anon-user"]
-    assert http("POST", app + "/auth/providers/nope/login", {}).content["error_code"] == "AuthProviderNotFound"
+    refused = http("POST", app + "/auth/providers/nope/login", {})
+    assert refused.content["error_code"] == "AuthProviderNotFound"
+    for answer in (refused, http("GET", base + "/nope"), http("GET", base + "/auth/profile")):
+        assert answer.headers["content-type"] == "application/json"  # or they do not parse it (wire.md §0 trap 7)
+
+
+def test_the_longest_tokens_are_accepted(server: ObjectServer) -> None:
+    """Whatever the API lets into a token, it takes back: long names of apps and realms, in any script."""
+    made = http("POST", server.url + "/auth", {"provider": "anonymous", "app_id": "\U0001f600" * 128})
+    path = "/~/" + "ä" * 480
+    body = {"provider": "realm", "data": made.content["refresh_token"]["token"], "path": path}
+    scoped = http("POST", server.url + "/auth", body)
+    with RawClient(server.url, scoped.content["access_token"]["token"]) as client:
+        client.join(path)
+    assert http("POST", server.url + "/auth", {"provider": "anonymous", "app_id": "x" * 129}).status == 400
+    login = f"{server.url}/api/client/v2.0/app/{'x' * 129}/auth/providers/anon-user/login"
+    assert http("POST", login, {}).status == 400
 
 
 def test_health_and_unknown_routes(server: ObjectServer) -> None:

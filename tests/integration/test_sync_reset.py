@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hinterland.errors import ClientResetRequired, HinterlandError
 from hinterland.realm.realm import Realm
 from hinterland.store.client_history import ClientHistory
 from hinterland.sync import ClientReset
+from hinterland.sync.session import SessionRegistry
 
 __all__ = ["world"]
 
@@ -171,3 +173,26 @@ def test_recovered_changes_keep_their_transactions(world: World) -> None:
     exchange(realm, other)
     assert state(realm) == state(other)
     assert {task.name for task in other.objects(Task)} == {"old", "mine", "t0", "t1", "t2"}
+
+
+def test_an_encrypted_realm_synchronises_and_is_reset(world: World) -> None:
+    """Upload, download and client reset, with its callbacks, work on an encrypted file, and leave nothing readable."""
+    key = bytes(range(64))
+    seen: list[int] = []
+    reset = ClientReset.recover(
+        before=lambda old: seen.append(len(old.objects(Task))),
+        after=lambda old, new: seen.append(len(new.objects(Task))),
+    )
+    realm = world.open(world.user("ada"), client_reset=reset, encryption_key=key)
+    diverge(world, realm)
+
+    realm.session.resume()
+    exchange(realm)
+
+    other = world.open(world.user("bob"), download=True)
+    assert state(realm) == state(other)
+    assert seen == [3, 2]
+    realm.close()
+    SessionRegistry.stop_all()
+    for file in Path(realm.path).parent.glob("*"):
+        assert b"changed offline" not in file.read_bytes()

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from hinterland.errors import ConfigurationError, UsageError
+from hinterland.realm.configuration import Configuration
 from hinterland.realm.files import OpenFile, delete_unused
 
 if TYPE_CHECKING:
-    from hinterland.realm.configuration import Configuration
     from hinterland.realm.realm import Realm
 
 __all__ = ["Attaching"]
@@ -22,7 +22,7 @@ class Attaching:
     @classmethod
     def attach(
         cls,
-        local: Realm | str | Path,
+        local: Realm | Configuration | str | Path,
         configuration: Configuration,
         *,
         download: bool = False,
@@ -37,7 +37,8 @@ class Attaching:
         at each start of an app. After a crash nothing is lost and nothing is there twice.
 
         Args:
-            local: The local realm, or its file; nobody else may use it.
+            local: The local realm, its file, or its configuration if it has an encryption key; nobody else may
+                use it.
             configuration: What `SyncUser.configuration` returned; its classes must fit those of the local realm.
             download: First wait for the server's state, to learn now whether the classes fit that, too.
             timeout: How many seconds the download may take.
@@ -50,19 +51,19 @@ class Attaching:
         opener = configuration.opener
         if opener is None:
             raise ConfigurationError(f"attach: {configuration.path} is not synchronised; use SyncUser.configuration")
-        path = _attachable(local)
+        path, key = _attachable(local)
         opener.open(configuration, download=download, progress=None, timeout_s=timeout)
         if path is not None:
-            opener.attach(configuration, path, progress)
-            if not isinstance(local, (str, Path)):
+            opener.attach(configuration, path, key, progress)
+            if isinstance(local, Attaching):
                 local.close()
-            delete_unused(path)
+            delete_unused(path, key)
         return cast("type[Realm]", cls)._open(configuration)
 
     @classmethod
     async def attach_async(
         cls,
-        local: Realm | str | Path,
+        local: Realm | Configuration | str | Path,
         configuration: Configuration,
         *,
         download: bool = False,
@@ -74,27 +75,28 @@ class Attaching:
             (await cast("type[Realm]", cls).open_async(configuration, timeout=timeout)).close()
         opener = configuration.opener
         if opener is not None:
-            path = _attachable(local)
+            path, key = _attachable(local)
             if path is not None:
                 import asyncio  # which programs with local realms only do not load
 
-                await asyncio.to_thread(opener.attach, configuration, path, progress)
+                await asyncio.to_thread(opener.attach, configuration, path, key, progress)
         return cls.attach(local, configuration)
 
 
-def _attachable(local: Realm | str | Path) -> str | None:
-    """Return the file of a local realm that is to become a synchronised one; None if there is none any more.
+def _attachable(local: Realm | Configuration | str | Path) -> tuple[str | None, bytes | None]:
+    """Return the file and key of a local realm that is to be attached; no file if there is none any more.
 
     Raises:
         UsageError: It is in use.
     """
-    if isinstance(local, (str, Path)):
-        if OpenFile.is_open(local):
-            raise UsageError(f"attach: {local} is open; pass the realm itself, or close it")
-        return str(local) if Path(local).is_file() else None
-    local._idle("attach")
-    if local.configuration.changeset_sink is not None:
-        raise UsageError(f"attach: {local.path} is not a local realm; use copy_objects")
-    if local._file.instances > 1:
-        raise UsageError(f"attach: {local.path} is open {local._file.instances} times; close the other instances")
-    return local._store.path
+    if not isinstance(local, Attaching):
+        path, key = (local.path, local.encryption_key) if isinstance(local, Configuration) else (local, None)
+        if OpenFile.is_open(path):
+            raise UsageError(f"attach: {path} is open; pass the realm itself, or close it")
+        return str(path) if Path(path).is_file() else None, key
+    realm = local._idle("attach")
+    if realm.configuration.changeset_sink is not None:
+        raise UsageError(f"attach: {realm.path} is not a local realm; use copy_objects")
+    if realm._file.instances > 1:
+        raise UsageError(f"attach: {realm.path} is open {realm._file.instances} times; close the other instances")
+    return realm._store.path, realm._store.key

@@ -67,7 +67,7 @@ class App:
         self._is_stopping = False
         self._all_gone: asyncio.Event | None = None
         self._reaper: asyncio.Task[None] | None = None
-        api = Api(
+        self.api = Api(
             config,
             self.office,
             self.logins,
@@ -79,7 +79,7 @@ class App:
             routes=[
                 Route("/health", self._health, methods=["GET"]),
                 Route("/healthz", self._health, methods=["GET"]),
-                *api.routes(),
+                *self.api.routes(),
             ],
             exception_handlers={HTTPException: _http_error, Exception: _internal_error},
             lifespan=self._lifespan,

@@ -10,17 +10,19 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
+from typing import Final
 
 from hinterland.errors import AuthenticationError, ConnectionFailedError, DuplicateKeyError
 from hinterland.server.api_keys import ProgramKeys
 from hinterland.server.config import Config
 from hinterland.server.directory import Directory, LastAdminError, User
 from hinterland.server.issuer import Issued, Issuer
-from hinterland.server.passwords import PASSWORD, Passwords
+from hinterland.server.passwords import PASSWORD, Passwords, unconfirmed
 from hinterland.server.problems import (
     ACCOUNT_EXISTS,
     BUSY,
     INVALID_CREDENTIALS,
+    INVALID_PARAMETER,
     PROVIDER_NOT_FOUND,
     REFUSED_CREDENTIALS,
     UNKNOWN_USER,
@@ -43,7 +45,8 @@ __all__ = ["Logins"]
 
 _log = logging.getLogger("hinterland.server")
 
-ACCOUNT_CHARS_MAX = 256
+ACCOUNT_CHARS_MAX: Final = 256
+APP_CHARS_MAX: Final = 128
 
 
 class Logins:
@@ -79,10 +82,10 @@ class Logins:
             ApiError: They are wrong, or the request is.
         """
         provider = self._provider(provider_name)
+        if len(app) > APP_CHARS_MAX:
+            raise ApiError(INVALID_PARAMETER, f"an app id has at most {APP_CHARS_MAX} characters")
         if isinstance(provider, Password):
-            if request.register:
-                await self.passwords.register(request.data, request.password or "", request.address)
-            user = await self.passwords.check(request.data, request.password or "", request.address)
+            user = await self._password_owner(request)
         elif isinstance(provider, ApiKeys):
             user = await self._key_owner(request)
         else:
@@ -126,6 +129,15 @@ class Logins:
         if provider is None:
             raise ApiError(PROVIDER_NOT_FOUND, f"there is no auth provider {name[:64]!r}")
         return provider
+
+    async def _password_owner(self, request: LoginRequest) -> User:
+        name, password = request.data, request.password or ""
+        if not request.register:
+            return await self.passwords.check(name, password, request.address)
+        user = await self.passwords.register(name, password, request.address)
+        if user is None:
+            raise unconfirmed()
+        return user
 
     # -- credentials -----------------------------------------------------------------------------
 

@@ -10,27 +10,23 @@ Source: spec features.md §3.1, §5.4.
 from __future__ import annotations
 
 import asyncio
-import logging
-import secrets
 import time
 import unicodedata
 import uuid
-from collections.abc import Callable, Coroutine
-from hashlib import sha256
-from typing import Any, Final
-from urllib.parse import quote
+from collections.abc import Callable
+from typing import Final
 
 from hinterland.errors import DuplicateKeyError
 from hinterland.server.config import Config
-from hinterland.server.directory import Account, Directory, SingleUse, User
-from hinterland.server.mail import Mail, Outbox, is_email_address
+from hinterland.server.directory import Account, Directory, User
+from hinterland.server.email_links import CONFIRM, RESET, EmailLinks, Purpose, unusable_link
+from hinterland.server.mail import is_email_address
 from hinterland.server.password_hashes import PasswordHashes, Turn
 from hinterland.server.problems import (
     ACCESS_DENIED,
     ACCOUNT_EXISTS,
     EMAIL_UNCONFIRMED,
     INVALID_CREDENTIALS,
-    INVALID_EMAIL_TOKEN,
     INVALID_PARAMETER,
     NO_MAIL,
     PROVIDER_NOT_FOUND,
@@ -40,17 +36,11 @@ from hinterland.server.problems import (
 from hinterland.server.providers import Password
 from hinterland.server.rate_limits import Attempts
 
-__all__ = ["PASSWORD", "Passwords"]
-
-_log = logging.getLogger("hinterland.server")
+__all__ = ["PASSWORD", "Passwords", "unconfirmed"]
 
 PASSWORD: Final = "password"  # noqa: S105 - the name of a provider
 NAME_CHARS_MAX: Final = 256
 PASSWORD_CHARS_MAX: Final = 1024
-RESET_TTL_S: Final = 3600
-CONFIRM_TTL_S: Final = 3 * 86_400
-_RESET: Final = "reset"
-_CONFIRM: Final = "confirm"
 
 
 class Passwords:
@@ -66,16 +56,12 @@ class Passwords:
         self._attempts = attempts
         self._clock = clock
         self._hashes = PasswordHashes()
-        sender = config.mail_sender
-        self._outbox = None if sender is None else Outbox(sender)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._links = None if config.mail_sender is None else EmailLinks(config, config.mail_sender, directory, clock)
 
     async def close(self) -> None:
         """Stop sending mails and end the threads."""
-        for task in list(self._tasks):
-            task.cancel()
-        if self._outbox is not None:
-            await self._outbox.close()
+        if self._links is not None:
+            await self._links.close()
         self._hashes.close()
 
     # -- checking --------------------------------------------------------------------------------
@@ -109,7 +95,7 @@ class Passwords:
             await self._renew(turn, account, hashed, password)
         self._attempts.login_succeeded(name, address)
         if provider.confirm_email and not account.is_confirmed:
-            raise ApiError(EMAIL_UNCONFIRMED, "follow the link in the mail to confirm the address, then log in")
+            raise unconfirmed()
         return account
 
     async def _renew(self, turn: Turn, account: Account, hashed: str, password: str) -> None:
@@ -120,8 +106,8 @@ class Passwords:
 
     # -- making and changing ---------------------------------------------------------------------
 
-    async def register(self, name: str, password: str, address: str) -> None:
-        """Make an account, and a user for it.
+    async def register(self, name: str, password: str, address: str) -> User | None:
+        """Make an account, and a user for it; None when the address must be confirmed before anybody logs in.
 
         Raises:
             ApiError: The name is in use, or name or password are unsuitable, or nobody may register.
@@ -133,17 +119,18 @@ class Passwords:
         self.check_new(password)
         self._attempts.new_user(address)
         if provider.confirm_email:
-            self._check_mail()
             self._attempts.mail(name, address)
         try:
-            await self.add(name, password)
+            user = await self.add(name, password)
         except ApiError as error:
             if not provider.confirm_email or error.problem is not ACCOUNT_EXISTS:
                 raise
-            self._send_later(self._mail_exists(name))
-            return
-        if provider.confirm_email:
-            self._send_later(self._mail_token(_CONFIRM, name))
+            self._need_links().send_exists(name)
+            return None
+        if not provider.confirm_email:
+            return user
+        self._need_links().send(CONFIRM, name)
+        return None
 
     async def add(
         self,
@@ -187,8 +174,8 @@ class Passwords:
             await asyncio.to_thread(self._directory.users.add_account, user, PASSWORD, name, password_hash=hashed)
         except DuplicateKeyError:
             raise _exists(name) from None
-        if provider.confirm_email and self._outbox is not None:
-            self._send_later(self._mail_token(_CONFIRM, name))
+        if provider.confirm_email:
+            self._need_links().send(CONFIRM, name)
 
     async def change(self, user: str, password: str, *, but_login: str | None = None) -> None:
         """Change a user's password; all logins but the one named end.
@@ -210,20 +197,19 @@ class Passwords:
         Raises:
             ApiError: The server sends no mail, or too many were asked for.
         """
-        self._request(_RESET, name, address)
+        self._request(RESET, name, address)
 
     def request_confirmation(self, name: str, address: str) -> None:
         """Send a mail to confirm the address, if there is such an account. Errors as in `request_reset`."""
-        self._request(_CONFIRM, name, address)
+        self._request(CONFIRM, name, address)
 
-    def _request(self, purpose: str, name: str, address: str) -> None:
-        self._need_provider()
-        self._check_mail()
+    def _request(self, purpose: Purpose, name: str, address: str) -> None:
+        links = self._need_links()
         name = self._spelled(name)
         if not is_email_address(name):
             raise ApiError(INVALID_PARAMETER, "the name is not an e-mail address")
         self._attempts.mail(name, address)
-        self._send_later(self._mail_token(purpose, name))
+        links.send(purpose, name)
 
     async def complete_reset(self, token: str, password: str) -> None:
         """Set the password by the token of a mail; all logins end.
@@ -233,11 +219,11 @@ class Passwords:
         """
         self._need_provider()
         self.check_new(password)
-        used = await self._take(token, _RESET)
+        used = await self._need_links().take(RESET, token)
         hashed = await self._hashes.hash(password)
         users = self._directory.users
         if not await asyncio.to_thread(users.set_password, used.user, hashed):
-            raise _bad_token()
+            raise unusable_link()
         await asyncio.to_thread(users.set_confirmed, PASSWORD, used.provider_id)  # who has the mail has the address
         await asyncio.to_thread(self._directory.logins.end_all, used.user)
 
@@ -248,53 +234,9 @@ class Passwords:
             ApiError: The token is not valid.
         """
         self._need_provider()
-        used = await self._take(token, _CONFIRM)
+        used = await self._need_links().take(CONFIRM, token)
         if not await asyncio.to_thread(self._directory.users.set_confirmed, PASSWORD, used.provider_id):
-            raise _bad_token()
-
-    async def _take(self, token: str, purpose: str) -> SingleUse:
-        logins = self._directory.logins
-        used = await asyncio.to_thread(logins.take_single_use, _hash(token), purpose, now_s=int(self._clock()))
-        if used is None:
-            raise _bad_token()
-        return used
-
-    def _send_later(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do the rest behind the answer's back, so that its time tells nothing."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _mail_token(self, purpose: str, name: str) -> None:
-        account = await asyncio.to_thread(self._directory.users.account, PASSWORD, name)
-        if account is None or (purpose == _CONFIRM and account.is_confirmed):
-            return
-        token = secrets.token_urlsafe(32)
-        now_s = int(self._clock())
-        ttl_s = RESET_TTL_S if purpose == _RESET else CONFIRM_TTL_S
-        kept = SingleUse(purpose, account.user, name, now_s + ttl_s)
-        await asyncio.to_thread(self._directory.logins.add_single_use, _hash(token), kept, now_s=now_s)
-        page = "reset-password" if purpose == _RESET else "confirm-email"
-        # The original's SDKs want a `tokenId` as well (wire.md §8.4); nothing is decided by it.
-        link = f"{self._config.mail_url}/{page}?token={quote(token)}&tokenId={_hash(token).hex()[:24]}"
-        texts = self._config.mail_texts
-        self._put(
-            name,
-            *(
-                (texts.reset_subject, texts.reset_text)
-                if purpose == _RESET
-                else (texts.confirm_subject, texts.confirm_text)
-            ),
-            link,
-        )
-
-    async def _mail_exists(self, name: str) -> None:
-        texts = self._config.mail_texts
-        self._put(name, texts.exists_subject, texts.exists_text, f"{self._config.mail_url}/reset-password")
-
-    def _put(self, name: str, subject: str, text: str, link: str) -> None:
-        assert self._outbox is not None
-        self._outbox.put(Mail(name, subject, text.replace("{link}", link).replace("{email}", name)))
+            raise unusable_link()
 
     # -- rules -----------------------------------------------------------------------------------
 
@@ -331,22 +273,20 @@ class Passwords:
             raise ApiError(PROVIDER_NOT_FOUND, "nobody logs in with a password here")
         return self._provider
 
-    def _check_mail(self) -> None:
-        if self._outbox is None:
+    def _need_links(self) -> EmailLinks:
+        if self._links is None:
             raise ApiError(NO_MAIL, "this server sends no mail; ask its operator")
-
-
-def _hash(token: str) -> bytes:
-    return sha256(token.encode("utf-8", "surrogatepass")).digest()
+        return self._links
 
 
 def _wrong() -> ApiError:
     return ApiError(INVALID_CREDENTIALS, "invalid username/password")
 
 
+def unconfirmed() -> ApiError:
+    """Return the refusal of a login before the address is confirmed."""
+    return ApiError(EMAIL_UNCONFIRMED, "follow the link in the mail to confirm the address, then log in")
+
+
 def _exists(name: str) -> ApiError:
     return ApiError(ACCOUNT_EXISTS, f"the name {name!r} is in use")
-
-
-def _bad_token() -> ApiError:
-    return ApiError(INVALID_EMAIL_TOKEN, "the link is not valid: it was used, has expired, or was cut off")

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 
 from hinterland.errors import HinterlandError
 
-__all__ = ["KINDS", "ApiError", "Problem", "problem_response"]
+__all__ = ["ApiError", "Problem", "problem_body", "problem_response"]
 
 PROBLEM_TYPE: Final = "application/problem+json"
 
@@ -69,8 +69,6 @@ TOO_LARGE: Final = Problem(413, "BodyTooLarge", "The body is too large")
 RATE_LIMITED: Final = Problem(429, "TooManyRequests", "Too many attempts")
 INTERNAL: Final = Problem(500, "InternalServerError", "The server failed")
 BUSY: Final = Problem(503, "MaintenanceInProgress", "The server cannot do this now")
-
-KINDS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Problem))
 
 
 class ApiError(HinterlandError):

@@ -14,7 +14,7 @@ from typing import Final
 
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
+from limits.strategies import MovingWindowRateLimiter
 
 from hinterland.errors import ConfigurationError
 from hinterland.server.problems import RATE_LIMITED, ApiError
@@ -70,7 +70,7 @@ class Attempts:
 
     def __init__(self, limits: RateLimits) -> None:
         self._limits = {name: item for name in _NAMES if (item := limits.item(name)) is not None}
-        self._counts = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._counts = MovingWindowRateLimiter(MemoryStorage())
 
     def check_login(self, account: str, address: str) -> None:
         """Refuse a login after too many failed ones.

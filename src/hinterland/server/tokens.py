@@ -18,7 +18,7 @@ from hinterland.server.keys import FORMER_KID, KeySet
 
 __all__ = ["Principal", "Token", "Tokens"]
 
-TOKEN_BYTES_MAX: Final = 4096
+TOKEN_BYTES_MAX: Final = 8192
 _ISSUER: Final = "hinterland"
 _TEXTS: Final = ("app", "jti", "sid", "path")
 

@@ -12,7 +12,6 @@ Source: spec features.md S29, api.md "Users and synced realms".
 
 from __future__ import annotations
 
-import sqlite3
 import uuid
 from typing import Final
 
@@ -23,7 +22,6 @@ from hinterland.schema.types import Schema
 from hinterland.schema.validation import validate
 from hinterland.store.applier import apply
 from hinterland.store.client_history import ClientHistory
-from hinterland.store.layout import storage_error
 from hinterland.store.store import Store
 from hinterland.sync.copying import Copier, Progress, check_fit
 from hinterland.sync.difference import missing_schema
@@ -36,14 +34,14 @@ TOKEN: Final = "attach.token"  # noqa: S105 - a name, not a secret
 ATTACHED: Final = "sync.attached."
 
 
-def attach(configuration: Configuration, local_path: str, progress: Progress | None) -> None:
+def attach(configuration: Configuration, local_path: str, local_key: bytes | None, progress: Progress | None) -> None:
     """Copy the local realm into the synchronised one, which has been prepared.
 
     Raises:
         SchemaError: A class or property has another form there, or in the program.
         UsageError: The local realm is a synchronised one, or a class has no primary key.
     """
-    local = Store.open(local_path)
+    local = Store.open(local_path, key=local_key)
     try:
         if ClientHistory(local.connection).exists:
             raise UsageError(f"{local_path} is not a local realm: it has been synchronised; use copy_objects")
@@ -52,15 +50,13 @@ def attach(configuration: Configuration, local_path: str, progress: Progress | N
         check_fit(local.schema, Schema.of(one.schema for one in declared.values()), local_path, "the declared classes")
         token = _token(local)
         with local.begin_write() as pause:  # nobody else writes to it until the copy is done
-            synced = Store.open(target)
+            synced = Store.open(target, key=configuration.encryption_key)
             try:
                 check_fit(local.schema, synced.schema, local_path, target)
                 _copy(local, synced, ATTACHED + token, progress)
             finally:
                 synced.close()
             pause.rollback()
-    except sqlite3.Error as error:
-        raise storage_error(error, local_path) from error
     finally:
         local.close()
 

@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hinterland.changeset.decoder import decode
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import AddColumn, AddTable, Changeset
-from hinterland.errors import ClientResetRequired, HinterlandError, SessionError
+from hinterland.errors import ClientResetRequired, HinterlandError, SchemaError, SessionError
 from hinterland.protocol.client_session import (
     ClientSession,
     DownloadReceived,
@@ -32,8 +31,10 @@ from hinterland.protocol.client_session import (
     SessionUnbound,
 )
 from hinterland.realm.configuration import Configuration
+from hinterland.schema.difference import difference
 from hinterland.store.applier import apply
 from hinterland.store.client_history import ClientHistory, ClientProgress, LocalEntry
+from hinterland.store.frozen import copy_snapshot
 from hinterland.store.store import Store
 from hinterland.store.transaction import WriteTransaction
 from hinterland.sync.callbacks import call_in_background
@@ -49,7 +50,12 @@ from hinterland.values import Key
 if TYPE_CHECKING:
     from hinterland.realm.realm import Realm
 
-__all__ = ["Refused", "ResetPlan", "run_reset"]
+__all__ = ["CONFLICT_ADVICE", "Refused", "ResetPlan", "run_reset"]
+
+CONFLICT_ADVICE: Final = (
+    "synchronised realms accept additive changes only: declare it as the server has it, or give the new property"
+    " another name, and delete the local copy with Realm.delete_files, for what waits in it cannot be uploaded"
+)
 
 log = logging.getLogger("hinterland.sync")
 
@@ -91,6 +97,7 @@ async def run_reset(
 
     Raises:
         ClientResetRequired: The application wants to do it itself, or it cannot be done.
+        SchemaError: The local classes contradict the server's.
     """
     previous = await worker.run(plan.file.reset_attempt)
     recovers = _choose(plan, previous, cause)
@@ -104,7 +111,9 @@ async def run_reset(
             await call_in_background(_call_before, plan, before)
         try:
             refused = await worker.run(_adopt, plan, fresh, recovers)
-        except (HinterlandError, sqlite3.Error) as error:
+        except SchemaError:
+            raise
+        except HinterlandError as error:
             raise ClientResetRequired(
                 cause.number, f"the client reset of {plan.path} failed: {error}", cause.action
             ) from error
@@ -220,7 +229,7 @@ async def _download_fresh(plan: ResetPlan, connection: ServerConnection, backgro
     path = plan.path.with_name(plan.path.name + ".fresh")
     worker = Worker(f"hinterland-{path.name}")
     await worker.run(_remove, path)
-    file = await worker.run(RealmFile, path)
+    file = await worker.run(lambda: RealmFile(path, key=plan.settings.encryption_key))
     try:
         await _FreshCopy(file, worker, background).run(connection, plan.settings.path)
     except ClientResetRequired as error:
@@ -233,15 +242,17 @@ async def _download_fresh(plan: ResetPlan, connection: ServerConnection, backgro
 
 def _adopt(plan: ResetPlan, fresh_path: Path, recovers: bool) -> Refused | None:
     """Make the realm equal to the fresh copy, in one transaction."""
-    fresh = Store.open(fresh_path, read_only=True)
     live = plan.file.store
+    fresh = Store.open(fresh_path, read_only=True, key=live.key)
     try:
         fresh.begin_read()
+        live.begin_read()
+        difference(fresh.schema, live.schema, advice=CONFLICT_ADVICE)
         theirs = ClientHistory(fresh.connection)
         with live.begin_write() as transaction:
             history = ClientHistory(live.connection)
             pending = list(history.entries(history.progress.upload_client))
-            refused = _set_aside(plan.path, pending) if plan.refuses else None
+            refused = _set_aside(plan.path, live.key, pending) if plan.refuses else None
             unknown = missing_schema(live, fresh)
             ClientHistory.forget(transaction)
             progress = theirs.progress
@@ -278,25 +289,21 @@ def _append(transaction: WriteTransaction, changesets: list[tuple[Changeset, int
     return max(version, transaction.store.version + 1)
 
 
-def _set_aside(path: Path, pending: list[LocalEntry]) -> Refused | None:
+def _set_aside(path: Path, key: bytes | None, pending: list[LocalEntry]) -> Refused | None:
     """Copy the realm as it was committed, with all that was not uploaded: nobody else writes meanwhile."""
     objects: dict[tuple[str, Key], None] = {}
     for entry in pending:
         for one in decode(entry.changeset).instructions:
-            key = getattr(one, "key", None)
-            if key is not None and not isinstance(one, (AddTable, AddColumn)):
-                objects[one.class_name, key] = None
-    return Refused(keep_copy(path), tuple(objects)) if objects else None
+            name = getattr(one, "key", None)
+            if name is not None and not isinstance(one, (AddTable, AddColumn)):
+                objects[one.class_name, name] = None
+    return Refused(keep_copy(path, key), tuple(objects)) if objects else None
 
 
 def _copy(store: Store, target: Path) -> None:
     _remove(target)
     store.end_read()
-    copy = sqlite3.connect(target)
-    try:
-        store.connection.backup(copy)
-    finally:
-        copy.close()
+    copy_snapshot(store, target)
 
 
 def _remove(path: Path) -> None:
@@ -308,7 +315,9 @@ def _remove(path: Path) -> None:
 def _realm(path: Path, settings: SyncSettings) -> Iterator[Realm]:
     from hinterland.realm.realm import Realm
 
-    realm = Realm.open(Configuration(path=path, schema=settings.schema, read_only=True))
+    realm = Realm.open(
+        Configuration(path=path, schema=settings.schema, read_only=True, encryption_key=settings.encryption_key)
+    )
     try:
         yield realm
     finally:

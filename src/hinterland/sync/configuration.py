@@ -74,6 +74,7 @@ def synced_configuration(
         client_reset or ClientReset.recover_or_discard(),
         stop_policy,
         times or ConnectionTimes(),
+        options.get("encryption_key"),
     )
     hooks = _Hooks(settings)
     file = user.realm_folder / (encode_name(settings.path.strip("/")) + ".hldb")
@@ -173,11 +174,15 @@ class _Hooks:
             self._hand_over(session)
 
     def attach(
-        self, configuration: Configuration, local_path: str, progress: Callable[[int, int], object] | None
+        self,
+        configuration: Configuration,
+        local_path: str,
+        local_key: bytes | None,
+        progress: Callable[[int, int], object] | None,
     ) -> None:
         """Copy a local realm into the synchronised one."""
         _prepare(configuration)
-        attach(configuration, local_path, progress)
+        attach(configuration, local_path, local_key, progress)
 
     def _watch(self, session: Session, progress: ProgressCallback | None) -> None:
         if progress is not None:
@@ -201,6 +206,6 @@ class _Hooks:
 def _prepare(configuration: Configuration) -> Path:
     file = Path(configuration.path)
     make_private(file.parent)
-    delete_if_marked(file)
-    prepare_file(file)
+    delete_if_marked(file, configuration.encryption_key)
+    prepare_file(file, configuration.encryption_key)
     return file

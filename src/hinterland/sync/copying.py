@@ -73,7 +73,12 @@ def copy_objects(
         if realm.is_in_write:
             raise UsageError(f"copy_objects cannot run inside a write transaction of {realm.path}")
     names = _names(source, classes)
-    reader, writer = Store.open(source._store.path, read_only=True), Store.open(target._store.path)
+    reader = Store.open(source._store.path, read_only=True, key=source._store.key)
+    try:
+        writer = Store.open(target._store.path, key=target._store.key)
+    except BaseException:
+        reader.close()
+        raise
     try:
         copier = Copier(reader, writer, names, follows=follow_links)
         _check_classes(reader, writer, copier.fitting)

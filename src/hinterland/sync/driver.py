@@ -26,6 +26,8 @@ from hinterland.errors import (
     PermissionDeniedError,
     ProtocolError,
     RealmDeletedError,
+    SchemaConflictError,
+    SchemaError,
     SessionError,
     StorageError,
     UntrustedServerError,
@@ -45,7 +47,7 @@ from hinterland.protocol.client_session import (
 )
 from hinterland.store.commits import CommitBoard
 from hinterland.store.file_lock import FileLock
-from hinterland.sync.client_reset import Refused, ResetPlan, run_reset
+from hinterland.sync.client_reset import CONFLICT_ADVICE, Refused, ResetPlan, run_reset
 from hinterland.sync.connection import ConnectionState, ServerConnection
 from hinterland.sync.kept_copies import keep_copy
 from hinterland.sync.loop import BackgroundLoop, Worker
@@ -124,7 +126,7 @@ class SessionDriver:
     async def _run(self) -> None:
         """Attach as soon as the file's lock is free, then watch for commits of other processes."""
         try:
-            self._file = await self._worker.run(RealmFile, self.path)
+            self._file = await self._worker.run(lambda: RealmFile(self.path, key=self.settings.encryption_key))
             self._is_open.set()
             while not self._is_stopping:
                 if not self._is_paused and self.state == "active":
@@ -391,6 +393,10 @@ class SessionDriver:
         machine, download = event.session, event.download
         try:
             done = await self._worker.run(self._file.integrate, download)
+        except SchemaConflictError as error:
+            machine.abandon()  # no client reset can help: what waits for upload has the other schema
+            await self.detach()
+            self.fail(SchemaError(f"{self.path}: {error}; {CONFLICT_ADVICE}"))
         except ChangesetError as error:
             machine.integration_failed(str(error))
             self._report(error)
@@ -498,7 +504,7 @@ class SessionDriver:
     async def _give_up_realm(self, cause: SessionError) -> None:
         """The server wants the realm removed from here: keep a copy, tell the application, remove it at the next opening."""
         assert self._file is not None
-        backup = await self._worker.run(keep_copy, self.path)
+        backup = await self._worker.run(keep_copy, self.path, self.settings.encryption_key)
         if backup is not None:
             await self._worker.run(self._file.mark_for_deletion)
         where = "nothing is removed, because no copy could be kept" if backup is None else f"a copy is {backup}"

@@ -2,7 +2,8 @@
 
     <folder of the user>/recovered/<name of the realm's file>-<time>.hldb
 
-Copies are local realms: they open without a server, and nothing of them is uploaded.
+Copies are local realms: they open without a server, with the realm's encryption key if it has one, and nothing
+of them is uploaded.
 
 Source: spec wire.md §6.2 (DeleteRealm), features.md §3.8, §3.10.
 """
@@ -32,15 +33,15 @@ DELETE_FROM: Final = "sync.delete_from"
 """The setting of a realm that is to be deleted: the version of which there is a copy."""
 
 
-def keep_copy(path: Path) -> Path | None:
+def keep_copy(path: Path, key: bytes | None = None) -> Path | None:
     """Write a realm's newest committed state into a local realm of its own; None if that fails, which is logged."""
     folder = path.parent / FOLDER
     try:
         make_private(folder)
-        store = Store.open(path, read_only=True)
+        store = Store.open(path, read_only=True, key=key)
         try:
             copy = _free_name(folder, path.stem)
-            write_copy(store, copy)
+            write_copy(store, copy, key)
         finally:
             store.close()
     except (StorageError, OSError) as error:
@@ -55,26 +56,26 @@ def _free_name(folder: Path, stem: str) -> Path:
     return next(name for name in names if not name.exists())
 
 
-def delete_if_marked(path: Path) -> bool:
+def delete_if_marked(path: Path, key: bytes | None = None) -> bool:
     """Delete a realm that the server wants gone; return False if there is none, or somebody uses it.
 
     Changes that were made after it was marked are kept in a copy as well.
     """
     with _deleting:
-        return not OpenFile.is_open(path) and path.is_file() and _delete_if_marked(path)
+        return not OpenFile.is_open(path) and path.is_file() and _delete_if_marked(path, key)
 
 
-def _delete_if_marked(path: Path) -> bool:
-    store = Store.open(path)
+def _delete_if_marked(path: Path, key: bytes | None) -> bool:
+    store = Store.open(path, key=key)
     try:
         marked = store.setting(DELETE_FROM)
         if marked is None:
             return False
-        if store.version != marked and keep_copy(path) is None:
+        if store.version != marked and keep_copy(path, key) is None:
             return False
     finally:
         store.close()
-    if is_used_elsewhere(path):
+    if is_used_elsewhere(path, key):
         return False
     delete_files(path)
     log.info("%s was deleted, as the server wanted", path)

@@ -317,3 +317,15 @@ def test_functions_of_the_operator_decide() -> None:
     assert asyncio.run(fancy_provider.verify(LoginRequest("", info={"id": "a1"}))).identity == "a1"
     with pytest.raises(AuthenticationError, match="identity"):
         asyncio.run(fancy_provider.verify(LoginRequest("", info={"id": "../x"})))
+
+
+def test_a_provider_serves_one_server_after_another(issuer: Issuer) -> None:
+    """Each with an event loop of its own, and many logins at once."""
+    provider = openid(issuer)
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*(provider.verify(LoginRequest(issuer.token())) for _ in range(5)))
+
+    for _ in range(2):
+        asyncio.run(all_at_once())
+        provider._keys._fetched_at = provider._keys._tried_at = float("-inf")

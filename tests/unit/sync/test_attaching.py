@@ -279,3 +279,19 @@ def test_a_crash_leaves_all_or_nothing(user: hl.SyncUser, tmp_path: Path) -> Non
     with hl.Realm.attach(path, configuration(user, [Company])) as synced:
         assert len(synced.objects(Company)) == 2_000
         assert len(history_of(synced)) == 3
+
+
+def test_encrypted_realms_are_attached_with_their_keys(user: hl.SyncUser, tmp_path: Path) -> None:
+    """The synchronised realm has a key of its own; nothing readable is left of either."""
+    old, new = bytes(range(64)), bytes(range(64, 128))
+    hidden = hl.Configuration(tmp_path / "hidden.hldb", schema=[Company], encryption_key=old)
+    with hl.Realm.open(hidden) as realm, realm.write():
+        realm.add(Company(name="Secret Ltd"))
+
+    target = user.configuration("/board", [Company], stop_policy="immediately", encryption_key=new)
+    with hl.Realm.attach(hidden, target) as synced:
+        assert synced.object(Company, "Secret Ltd") is not None
+
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in files if b"Secret Ltd" in path.read_bytes()]
+    assert not (tmp_path / "hidden.hldb").exists()

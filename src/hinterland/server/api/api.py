@@ -57,7 +57,7 @@ class Api:
         directory = office.directory
         users = UsersApi(directory, logins.passwords, self._delete_realms_below)
         self.operations: Sequence[Operation] = [
-            *AuthApi(logins, office.issuer, directory, permissions).operations(),
+            *AuthApi(logins, office.issuer, permissions).operations(),
             *users.operations(),
             *PermissionsApi(permissions).operations(),
             *RealmsApi(directory, permissions, realm_file, self._delete_realm).operations(),

@@ -16,9 +16,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from hinterland.server.access import AccessLevel
 from hinterland.server.api.operation import Call, Operation, bearer
 from hinterland.server.api.users import UserInfo, user_info
-from hinterland.server.directory import ApiKey, Directory
+from hinterland.server.directory import ApiKey
 from hinterland.server.issuer import Issuer
-from hinterland.server.logins import Logins
+from hinterland.server.logins import APP_CHARS_MAX, Logins
 from hinterland.server.permissions import PathPermissions
 from hinterland.server.problems import (
     ACCESS_DENIED,
@@ -56,7 +56,7 @@ class LoginBody(Struct):
     provider: Name
     data: Text = ""
     user_info: dict[str, Any] | None = None
-    app_id: Name = ""
+    app_id: Annotated[str, Meta(max_length=APP_CHARS_MAX)] = ""
     path: Annotated[str, Meta(max_length=2048)] | None = None
     rotate: bool = False
 
@@ -167,10 +167,9 @@ class KeyChange(Struct):
 class AuthApi:
     """The operations."""
 
-    def __init__(self, logins: Logins, issuer: Issuer, directory: Directory, permissions: PathPermissions) -> None:
+    def __init__(self, logins: Logins, issuer: Issuer, permissions: PathPermissions) -> None:
         self._logins = logins
         self._issuer = issuer
-        self._directory = directory
         self._permissions = permissions
 
     def operations(self) -> Sequence[Operation]:

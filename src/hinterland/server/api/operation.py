@@ -26,7 +26,7 @@ from hinterland.errors import (
 )
 from hinterland.server.directory import LastAdminError, NoSuchUserError
 from hinterland.server.issuer import UserSuspendedError
-from hinterland.server.permissions import ExpiredOfferError, UnknownOfferError
+from hinterland.server.permissions import ExpiredOfferError, NoSuchRealmError, UnknownOfferError
 from hinterland.server.problems import (
     ACCESS_DENIED,
     AMBIGUOUS_OFFER,
@@ -38,6 +38,7 @@ from hinterland.server.problems import (
     INVALID_SESSION,
     LAST_ADMIN,
     MISSING_PARAMETER,
+    REALM_NOT_FOUND,
     TOO_LARGE,
     UNKNOWN_USER,
     USER_SUSPENDED,
@@ -164,12 +165,14 @@ def routes_of(operations: Sequence[Operation], guard: Guard) -> list[Route]:
 def _endpoint(operation: Operation, guard: Guard) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
-            return await _serve(operation, guard, request)
+            response = await _serve(operation, guard, request)
         except HinterlandError as error:
             accept = request.headers.get("accept", "") if operation.is_documented else "application/json"
-            return problem_response(as_api_error(error), accept)
+            response = problem_response(as_api_error(error), accept)
         except ClientDisconnect:
             return Response(status_code=400)
+        response.headers["Cache-Control"] = "no-store"  # tokens and people's data
+        return response
 
     return endpoint
 
@@ -223,6 +226,7 @@ _PROBLEMS: Final[dict[type[HinterlandError], Problem]] = {
     PermissionDeniedError: ACCESS_DENIED,
     NoSuchUserError: UNKNOWN_USER,
     LastAdminError: LAST_ADMIN,
+    NoSuchRealmError: REALM_NOT_FOUND,
     UnknownOfferError: AMBIGUOUS_OFFER,
     ExpiredOfferError: EXPIRED_OFFER,
     UsageError: INVALID_PARAMETER,  # the last: others are kinds of it

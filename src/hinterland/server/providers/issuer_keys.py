@@ -51,7 +51,7 @@ class _Key:
 
 
 class IssuerKeys:
-    """The keys of one issuer. For use on one event loop.
+    """The keys of one issuer. For use on one event loop at a time.
 
     Args:
         jwks_url: Where they are, if known.
@@ -71,7 +71,7 @@ class IssuerKeys:
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")
         self._failure = ""
-        self._fetching = asyncio.Lock()
+        self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
     async def key(self, kid: str | None, algorithm: str) -> Any:
         """Return the key with that id, for that algorithm.
@@ -100,7 +100,7 @@ class IssuerKeys:
         return fitting[0] if len(fitting) == 1 else None
 
     async def _refresh(self) -> None:
-        async with self._fetching:
+        async with self._fetching():
             now = self._clock()
             if now - self._tried_at >= RETRY_INTERVAL_S:
                 self._tried_at = now
@@ -115,6 +115,13 @@ class IssuerKeys:
                 raise ConnectionFailedError(
                     f"the keys of {self._jwks_url or self._issuer} cannot be fetched: {self._failure or 'try again'}"
                 )
+
+    def _fetching(self) -> asyncio.Lock:
+        """Return what keeps us from fetching twice at once; a server that is started again has another loop."""
+        loop = asyncio.get_running_loop()
+        if self._lock is None or self._lock[0] is not loop:
+            self._lock = loop, asyncio.Lock()
+        return self._lock[1]
 
     def _fetch(self) -> tuple[_Key, ...]:
         url = self._jwks_url
