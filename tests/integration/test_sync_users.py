@@ -443,9 +443,11 @@ def test_several_users_work_side_by_side(world: World, ada: SyncUser, bob: SyncU
     exchange(*realms)
 
     assert set(SyncUser.all) == {ada.identity, bob.identity}
+    assert [user.sessions for user in (ada, bob)] == [[realm.session] for realm in realms]
     assert [names(realm) for realm in realms] == [["t0"], ["t1"]]
     ada.log_out()
     assert SyncUser.current is bob
+    assert ada.sessions == []
     assert realms[1].session.state == "active"
 
 

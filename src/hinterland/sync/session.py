@@ -177,6 +177,13 @@ class SessionRegistry:
             return entry.session
 
     @classmethod
+    def of_user(cls, user: SyncUser) -> list[Session]:
+        """Return the sessions that run on behalf of a user."""
+        with cls._lock:
+            entries = list(cls._entries.values())
+        return [one.session for one in entries if one.session.user is user and not one.is_ending]
+
+    @classmethod
     def release(cls, session: Session) -> None:
         """Give a session back; after the last time it ends as the stop policy says."""
         with cls._lock:

@@ -39,6 +39,7 @@ from hinterland.sync.user_store import StoredUser, UserStore, user_store
 
 if TYPE_CHECKING:
     from hinterland.realm.configuration import Configuration
+    from hinterland.sync.session import Session
 
 __all__ = ["SyncUser"]
 
@@ -212,6 +213,13 @@ class SyncUser(metaclass=_Directory):
     def tls(self) -> TLS | None:
         """How the user makes sure of the server."""
         return self._stored.tls
+
+    @property
+    def sessions(self) -> list[Session]:
+        """The sessions of the user's open realms in this process."""
+        from hinterland.sync.session import SessionRegistry  # it needs this module
+
+        return SessionRegistry.of_user(self)
 
     @property
     def permissions(self) -> UserPermissions:
