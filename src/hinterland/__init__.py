@@ -63,6 +63,7 @@ from hinterland.realm.realm import Realm
 from hinterland.realm.results import Results
 from hinterland.realm.scheduling import Scheduler
 from hinterland.realm.sets import Set
+from hinterland.realm.typed import Linked, Mapped, mapped
 from hinterland.schema.declaration import Ignored, Mixed, backlinks, field
 from hinterland.values import Link, ObjectId, Timestamp, float32
 
@@ -142,7 +143,9 @@ __all__ = [
     "InvalidObjectError",
     "KeyChanges",
     "Link",
+    "Linked",
     "List",
+    "Mapped",
     "MigrationRealm",
     "Mixed",
     "MultipleUsersError",
@@ -189,6 +192,7 @@ __all__ = [
     "copy_objects",
     "field",
     "float32",
+    "mapped",
     "new_object_id",
     "sync_directory",
 ]

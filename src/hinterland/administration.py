@@ -1,4 +1,4 @@
-"""The commands that say who may do what: `users`, `permissions`, `keys`, `token`.
+"""The commands that say who may do what: `users`, `permissions`, `keys`, `token`, `audit`.
 
 They work on the data folder, whether or not a server uses it; a running server acts on what they change
 within a moment. Every change is written to the audit log.
@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from hinterland.console import (
@@ -40,6 +41,7 @@ def add_administration(commands: Any) -> None:
     _add_permissions(commands)
     _add_keys(commands)
     _add_token(commands)
+    _add_audit(commands)
 
 
 # -- what they accept ---------------------------------------------------------------------------
@@ -141,6 +143,22 @@ def _add_token(commands: Any) -> None:
     who.add_argument("--user", metavar="IDENTITY", help="for this user")
     token.add_argument("--ttl", type=int, default=365 * 86_400, metavar="SECONDS", help="validity (default one year)")
     token.set_defaults(run=_token)
+
+
+def _add_audit(commands: Any) -> None:
+    audit = commands.add_parser("audit", help="look at what administrators did")
+    audit.set_defaults(run=lambda _: audit.print_help())
+    actions = audit.add_subparsers(metavar="ACTION")
+    listing = actions.add_parser("list", help="list acts, newest first")
+    listing.add_argument("--limit", type=int, default=100, metavar="N", help="how many (default 100)")
+    listing.add_argument("--actor", help="only what this identity did")
+    listing.add_argument("--subject", help="only what was done to this user, path or key")
+    add_data_option(listing, json_help="one JSON array")
+    listing.set_defaults(run=_audit_list)
+    trim = actions.add_parser("trim", help="forget old acts; without this command they are kept for ever")
+    trim.add_argument("days", type=int, help="how many days to keep")
+    add_data_option(trim, json_help="print a JSON object")
+    trim.set_defaults(run=_audit_trim)
 
 
 # -- users --------------------------------------------------------------------------------------
@@ -439,4 +457,34 @@ def _token(options: argparse.Namespace) -> int:
         token = office.tokens.issue("access", user, ttl_s=options.ttl, is_admin=options.admin)
         _record(office, "token.issue", user, expires=token.principal.expires_s)
     print(token.text)
+    return 0
+
+
+# -- audit log ----------------------------------------------------------------------------------
+
+
+def _audit_list(options: argparse.Namespace) -> int:
+    with _office(options) as office:
+        page = office.directory.audit.page(limit=options.limit, actor=options.actor, subject=options.subject)
+    rows = [
+        {
+            "at": datetime.fromtimestamp(entry.at_s, UTC).isoformat(),
+            "actor": entry.actor,
+            "action": entry.action,
+            "subject": entry.subject,
+            "details": dict(entry.details),
+        }
+        for entry in page
+    ]
+    print_rows(rows, ("at", "actor", "action", "subject"), as_json=options.json)
+    return 0
+
+
+def _audit_trim(options: argparse.Namespace) -> int:
+    if options.days < 0:
+        raise ConfigurationError(f"days must not be negative, not {options.days}")
+    with _office(options) as office:
+        count = office.directory.audit.trim(before_s=int(time.time()) - options.days * 86_400)
+        _record(office, "audit.trim", "", days=options.days, forgotten=count)
+    print_row({"forgotten": count}, f"{count} acts were forgotten", as_json=options.json)
     return 0

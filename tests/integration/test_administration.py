@@ -13,8 +13,6 @@ from tests.integration.server_client import http
 
 from hinterland.cli import main
 from hinterland.server import Config, ObjectServer
-from hinterland.server.directory import open_directory
-from hinterland.server.layout import DataDirectory
 
 
 class Shell:
@@ -132,13 +130,18 @@ def test_commands_are_recorded(shell: Shell) -> None:
     shell.run("permissions", "set", "/shared/*", "none", "--everyone")
     shell.run("keys", "rotate")
     shell.run("token", "--admin")
-    directory = open_directory(DataDirectory(shell.folder).directory_file)
-    entries = directory.audit.page()
-    directory.close()
+    entries = shell.json("audit", "list")
     actions = ["token.issue", "keys.rotate", "permission.apply", "user.change", "user.create", "user.create"]
-    assert [entry.action for entry in entries] == actions
-    assert {entry.actor for entry in entries} == {"command line"}
+    assert [entry["action"] for entry in entries] == actions
+    assert {entry["actor"] for entry in entries} == {"command line"}
     assert "long" not in str(entries)
+    bob = shell.json("users", "show", "bob")["identity"]
+    assert [entry["action"] for entry in shell.json("audit", "list", "--subject", bob)] == [
+        "user.change",
+        "user.create",
+    ]
+    assert shell.run("audit", "trim", "30") == "0 acts were forgotten\n"
+    assert "user.change" in shell.run("audit", "list")
 
 
 def test_the_first_admin_comes_from_the_environment(tmp_path: Path) -> None:

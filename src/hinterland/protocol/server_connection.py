@@ -9,7 +9,6 @@ Source: spec wire.md §4.2, §6.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from hinterland.errors import ProtocolError
@@ -75,7 +74,7 @@ class ServerConnection:
         self.inbox_bytes = 0
         """Size of the uploads that wait for their sessions to be ready."""
         self._body_bytes_max = body_bytes_max
-        self._output: deque[bytes] = deque()
+        self._output: list[bytes] = []
         self._waiting: list[ServerSession] = []  # want to produce a DOWNLOAD but the connection is blocked
         self._requests: list[Request] = []
         if connection_id and protocol_version >= _LOG_MESSAGE_VERSION_MIN:
@@ -119,23 +118,22 @@ class ServerConnection:
             session.end()
 
     def take_output(self) -> list[bytes]:
-        """Return the messages to send, each a WebSocket message of its own, oldest first."""
-        output = list(self._output)
-        self._output.clear()
+        """Return the messages to send, each a WebSocket message of its own, oldest first; empty ones were withheld."""
+        output, self._output = self._output, []
         return output
 
-    def next_output(self) -> bytes | None:
-        """Return the next message to send, like `take_output` one at a time."""
-        return self._output.popleft() if self._output else None
+    def withhold(self, session: ServerSession | None = None, taken: list[bytes] | None = None) -> None:
+        """Forget what a session, or every one, was about to be sent of its realm: its user may no longer read that.
 
-    def withhold(self, session: ServerSession) -> None:
-        """Forget what a session was about to be sent of its realm: its user may no longer read that."""
-        head = b"download %d " % session.number
-        self._output = deque(data for data in self._output if not data.startswith(head))
-
-    def withhold_all(self) -> None:
-        """Forget everything that was about to be sent."""
-        self._output.clear()
+        Args:
+            session: Whose DOWNLOADs are forgotten; None for everything.
+            taken: Messages that were taken but not sent yet; those to forget become empty.
+        """
+        head = b"" if session is None else b"download %d " % session.number
+        for messages in (self._output, taken or []):
+            for number, data in enumerate(messages):
+                if data.startswith(head):
+                    messages[number] = b""
 
     def take_requests(self) -> list[Request]:
         """Return the requests to carry out, oldest first."""

@@ -35,6 +35,7 @@ from hinterland.realm.recording import record_value
 from hinterland.realm.results import Results
 from hinterland.realm.schema_update import SCHEMA_VERSION, MigrationNeeded, update_schema
 from hinterland.realm.snapshots import Snapshots
+from hinterland.realm.sweep import Sweeps
 from hinterland.realm.writer import Reference, Writer
 from hinterland.schema.types import Schema
 from hinterland.schema.validation import validate
@@ -71,6 +72,7 @@ class Realm(Snapshots, FileCare, Attaching):
         self._writer: Writer | None = None
         self._is_closed = False
         self._notifier = Notifier(self)
+        self._sweeps = Sweeps()
 
     # -- opening and closing ---------------------------------------------------------------------
 
@@ -306,7 +308,10 @@ class Realm(Snapshots, FileCare, Attaching):
         Inside a write transaction nothing happens: that is the newest version.
         """
         self._check()
-        if self._transaction is not None or self.is_frozen or not self._store.refresh():
+        if self._transaction is not None or self.is_frozen:
+            return False
+        self._sweeps.settle()
+        if not self._store.refresh():
             return False
         self._moved()
         self._notifier.deliver()
@@ -404,6 +409,7 @@ class Realm(Snapshots, FileCare, Attaching):
         before = self._store.version
         if self.is_frozen:
             raise ReadOnlyError(f"this instance of {self.path} is frozen; write to the live one, see thaw()")
+        self._sweeps.settle()
         transaction = self._store.begin_write()
         try:
             self._check_versions()

@@ -38,7 +38,7 @@ class Config:
         access_token_ttl_s: How long an access token is valid.
         refresh_token_ttl_s: How long a login lasts without being used.
         rotation_grace_s: For how long a rotated refresh token may still be used after its successor was.
-        token_leeway_s: For how long a connection may outlive its access token.
+        token_leeway_s: For how long a connection may outlive its access token, at most.
         admin_user: Name of a user with a password who is made an admin at the start, if there is no such user yet.
         admin_password: The password of `admin_user`.
         durable: Whether acknowledged data survives a power failure (fsync at each commit).
@@ -66,7 +66,7 @@ class Config:
     access_token_ttl_s: int = 600
     refresh_token_ttl_s: int = 60 * 86_400
     rotation_grace_s: float = 60
-    token_leeway_s: float = 15
+    token_leeway_s: float = 30
     admin_user: str | None = None
     admin_password: str | None = field(default=None, repr=False)
     durable: bool = True

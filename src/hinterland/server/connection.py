@@ -86,6 +86,7 @@ class ClientConnection:
         "_register",
         "_room",
         "_send",
+        "_sending",
         "_task",
         "_writing",
         "is_pumping",
@@ -115,6 +116,7 @@ class ClientConnection:
         self._backlog_bytes = 0
         self._room: asyncio.Event | None = None
         self._is_writing = False
+        self._sending: list[bytes] | None = None
         self._is_dropped = False
         self._is_closed = False
         self._closing: asyncio.Task[None] | None = None  # kept, or it might be collected
@@ -300,13 +302,19 @@ class ClientConnection:
         """Let a session go on as far as it may now; what it may no longer read is not sent."""
         session.set_rights(can_write=ruling.can_write, can_change_schema=ruling.can_change_schema)
         if not ruling.can_read:
-            self.machine.withhold(session)
+            self.machine.withhold(session, self._sending)
             session.fail(206, f"user {self.principal.user!r} may no longer open {session.path!r}")
             self.pump()
 
-    def expel(self, code: int) -> None:
-        """End the connection: its token is no longer good. What was not sent yet is not sent."""
-        self.machine.withhold_all()
+    def expel(self, code: int, *, is_revoked: bool) -> None:
+        """End the connection: its token is no longer good. What was not sent yet is not sent.
+
+        If it was revoked, and has not just expired, uploads that wait to be merged are refused as well.
+        """
+        if is_revoked:
+            for session in self.machine.sessions.values():
+                session.set_rights(can_write=False, can_change_schema=False)
+        self.machine.withhold(taken=self._sending)
         self.machine.lost()
         self._carry_out()
         self._make_room()
@@ -336,18 +344,20 @@ class ClientConnection:
         machine.is_blocked = True
         send = self._send
         try:
-            # One at a time: what still waits can be withheld when permissions change.
-            while (data := machine.next_output()) is not None:
-                await send({"type": "websocket.send", "bytes": data})
-                if not machine.has_output:
-                    machine.unblock()
-                    self._carry_out()
-                    machine.is_blocked = True
+            while output := machine.take_output():
+                self._sending = output  # what still waits can be withheld when permissions change
+                for data in output:
+                    if data:
+                        await send({"type": "websocket.send", "bytes": data})
+                machine.unblock()
+                self._carry_out()
+                machine.is_blocked = True
         except RuntimeError:
             if not self._is_closed:  # else the close frame has overtaken what waited for the socket
                 raise
         finally:
             self._is_writing = False
+            self._sending = None
             machine.is_blocked = False
             self._make_room()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -40,7 +41,7 @@ class Gate:
     Args:
         office: Directory and tokens.
         realms: The realms with their sessions.
-        leeway_s: For how long a connection may outlive its token.
+        leeway_s: For how long a connection may outlive its token, at most.
         clock: Gives Unix time in seconds.
     """
 
@@ -109,7 +110,7 @@ class Gate:
             self._by_login.setdefault(principal.login, set()).add(connection)
         self._arm(connection)
         if not self._is_welcome(connection):  # no longer: something happened during the handshake
-            connection.expel(CLOSE_UNAUTHORIZED)
+            connection.expel(CLOSE_UNAUTHORIZED, is_revoked=True)
 
     def leave(self, connection: ClientConnection) -> None:
         """A connection has ended."""
@@ -125,16 +126,18 @@ class Gate:
             timer.cancel()
 
     def _arm(self, connection: ClientConnection) -> None:
-        left_s = connection.principal.expires_s + self._leeway_s - self._clock()
+        # Those who came all at once, after a restart, shall not all have to come back at once.
+        leeway_s = self._leeway_s * random.random()  # noqa: S311 - not for secrets
+        left_s = connection.principal.expires_s + leeway_s - self._clock()
         delay_s = min(max(left_s, 0.0), TIMER_MAX_S)
         self._timers[connection] = asyncio.get_running_loop().call_later(delay_s, self._expired, connection)
 
     def _expired(self, connection: ClientConnection) -> None:
-        if self._clock() < connection.principal.expires_s + self._leeway_s:
+        if self._clock() < connection.principal.expires_s:
             self._arm(connection)  # the timer was shorter than the token's life
             return
         _log.debug("a connection of user %s has outlived its token", connection.principal.user)
-        connection.expel(CLOSE_UNAUTHORIZED)
+        connection.expel(CLOSE_UNAUTHORIZED, is_revoked=False)
 
     # -- deciding --------------------------------------------------------------------------------
 
@@ -194,7 +197,7 @@ class Gate:
         affected: dict[ServerSession, tuple[LiveRealm, ClientConnection]] = {}
         for connection in connections:
             if not self._is_welcome(connection):
-                connection.expel(CLOSE_UNAUTHORIZED)
+                connection.expel(CLOSE_UNAUTHORIZED, is_revoked=True)
                 continue
             for session in connection.machine.sessions.values():
                 if isinstance(session.owner, LiveRealm):

@@ -24,7 +24,7 @@ _ADDITIONS: Final = (AddTable, AddColumn)
 class SchemaChangeRefusedError(ChangesetError):
     """A changeset brings a class or property that the realm does not have, and its user may not do that."""
 
-    code = "HL-C003"
+    code = "HL-C010"
 
 
 def check_schema_unchanged(tables: Mapping[str, Table], changeset: Changeset) -> None:

@@ -357,12 +357,15 @@ def test_what_a_session_may_no_longer_read_is_withheld() -> None:
     script.connection.send(b"download 1 rest of it")
     script.connection.send(b"download 12 of another session")
     script.connection.send(b"pong 5")
-    script.connection.withhold(session)
+    taken = [b"pong 4", b"download 1 a part"]
+    script.connection.withhold(session, taken)
     session.fail(206)
-    assert script.heads == ["download 12 of another session", "pong 5", "error 206 1 ApplicationBug"]
+    assert taken == [b"pong 4", b""]
+    heads = [head for head in script.heads if head]
+    assert heads == ["download 12 of another session", "pong 5", "error 206 1 ApplicationBug"]
     script.connection.send(b"pong 6")
-    script.connection.withhold_all()
-    assert script.connection.next_output() is None
+    script.connection.withhold()
+    assert script.connection.take_output() == [b""]
 
 
 def test_refused_writes_ask_for_a_reset_without_recovery() -> None:

@@ -95,6 +95,21 @@ def test_a_readers_changes_are_refused_and_leave_no_trace(tmp_path: Path) -> Non
     peer.file.close()
 
 
+def test_an_upload_that_waits_when_the_right_to_write_goes_is_refused(tmp_path: Path) -> None:
+    """What counts is what the session may do when its upload is merged, not when it arrived."""
+    peer = Peer(tmp_path / "a.realm")
+    data = encode(Changeset([TASK, CreateObject("Task", "x")]))
+    peer.connection.receive_message(Upload(1, 3, 0, 0, (UploadEntry(3, 0, 1, 0, data),)))
+    (job,) = peer.requests()
+    set_rights(peer, can_write=False)
+    peer.connection.lost()
+    (answer,) = peer.file.process([job])  # type: ignore[list-item]
+    assert isinstance(answer, Refusal)
+    assert peer.file.version == 0
+    deliver(job, answer)  # type: ignore[arg-type]
+    peer.file.close()
+
+
 def test_a_readers_classes_are_acknowledged_and_forgotten(tmp_path: Path) -> None:
     """Opening a realm names its classes; that is no reason to refuse a reader, nor to change the realm."""
     peer = Peer(tmp_path / "a.realm")
