@@ -85,7 +85,7 @@ class Refused:
 
 async def run_reset(
     plan: ResetPlan,
-    connection: ServerConnection,
+    connect: Callable[[], ServerConnection],
     background: BackgroundLoop,
     worker: Worker,
     cause: ClientResetRequired,
@@ -102,7 +102,7 @@ async def run_reset(
     previous = await worker.run(plan.file.reset_attempt)
     recovers = _choose(plan, previous, cause)
     log.warning("%s: client reset (%s): %s", plan.path, "recover" if recovers else "discard", cause)
-    fresh = await _download_fresh(plan, connection, background)
+    fresh = await _download_fresh(plan, connect, background)
     before = plan.path.with_name(plan.path.name + ".before-reset")
     reset = plan.settings.client_reset
     try:
@@ -152,10 +152,12 @@ class _FreshCopy:
         self.done: asyncio.Future[None] = background.loop.create_future()
         self.unbound = asyncio.Event()
 
-    async def run(self, connection: ServerConnection, path: str) -> None:
+    async def run(self, connect: Callable[[], ServerConnection], path: str) -> None:
         """Download everything."""
+        state = await self._worker.run(self._file.state)
+        connection = connect()  # now: one that nobody uses ends after a while
         self._wake = connection.wake
-        session = connection.add(self, path, await self._worker.run(self._file.state))
+        session = connection.add(self, path, state)
         session.request_mark()
         connection.wake()
         try:
@@ -225,13 +227,13 @@ def _nothing() -> None:
     """Before there is a connection, nothing needs waking."""
 
 
-async def _download_fresh(plan: ResetPlan, connection: ServerConnection, background: BackgroundLoop) -> Path:
+async def _download_fresh(plan: ResetPlan, connect: Callable[[], ServerConnection], background: BackgroundLoop) -> Path:
     path = plan.path.with_name(plan.path.name + ".fresh")
     worker = Worker(f"hinterland-{path.name}")
     await worker.run(_remove, path)
     file = await worker.run(lambda: RealmFile(path, key=plan.settings.encryption_key))
     try:
-        await _FreshCopy(file, worker, background).run(connection, plan.settings.path)
+        await _FreshCopy(file, worker, background).run(connect, plan.settings.path)
     except ClientResetRequired as error:
         raise SessionError(error.number, f"no fresh copy of {plan.settings.path}: {error.message}") from error
     finally:

@@ -475,16 +475,17 @@ class SessionDriver:
     async def _reset(self, reaction: Reaction) -> None:
         """Replace the file's content by a fresh copy, as the app's client-reset mode says."""
         assert isinstance(reaction.error, ClientResetRequired)
-        connection, file = self._connection, self._file
-        if connection is None or file is None:
-            return
+        file = self._file
+        assert file is not None
         refuses = reaction.follow_up is FollowUp.DROP_CHANGES
         may_recover = reaction.follow_up is FollowUp.CLIENT_RESET
         plan = ResetPlan(self.settings, self.path, file, may_recover, refuses)
         self._is_resetting = True  # nobody, here or in another process, may attach before it is done
         try:
             await self.detach()
-            refused = await run_reset(plan, connection, self._background, self._worker, reaction.error)
+            refused = await run_reset(
+                plan, lambda: self._connection_for(self.settings), self._background, self._worker, reaction.error
+            )
         except HinterlandError as error:
             self.fail(error)
             return
