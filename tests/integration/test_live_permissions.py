@@ -274,8 +274,18 @@ def test_a_rotation_of_keys_disturbs_nobody(town: Town) -> None:
 def test_a_connection_does_not_outlive_its_token(tmp_path: Path) -> None:
     """Close code 4001 once the token has expired, so that clients come back with a new one."""
     town = Town(tmp_path, access_token_ttl_s=2, token_leeway_s=0)
-    with town.server, town.connect("bob") as bob:
+    with town.server, connect_in_time(town, "bob") as bob:
         assert close_code(bob) == 4001
+
+
+def connect_in_time(town: Town, name: str) -> RawClient:
+    """Connect before the token expires, which a busy machine may not manage at once."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return town.connect(name)
+        except InvalidStatus:
+            assert time.monotonic() < deadline, "no connection was made while a token was valid"
 
 
 def test_a_token_for_one_realm_opens_no_other(town: Town) -> None:
