@@ -74,3 +74,28 @@ def test_a_changed_type_of_a_synchronised_file_is_refused(world: World) -> None:
     ):
         world.open(user, schema=[conflicting()])
     write(ada, "y")
+
+
+class Item(hl.Object, name="Task"):
+    """What `Task` is called in another program."""
+
+    name: str = hl.field(primary_key=True)
+    title: str = ""
+    count: int = 0
+    after: Item | None = None
+    before = hl.backlinks("Item", "after")
+
+
+def test_programs_agree_on_stored_class_names(world: World) -> None:
+    """Classes meet by their stored names, whatever the programs call them in Python."""
+    first = world.open(world.user("ada"))
+    second = world.open(world.user("bob"), schema=[Item])
+    write(first, "tea", title="Green")
+    exchange(first, second)
+    with second.write():
+        second.add(Item(name="cake", after=second.object(Item, "tea")))
+    exchange(second, first)
+    tea = second.object(Item, "tea")
+    assert tea is not None and [one.name for one in tea.before] == ["cake"]
+    assert state(first) == state(second)
+    assert {one.name for one in first.objects(Task)} == {"tea", "cake"}

@@ -15,12 +15,16 @@ class Company(hl.Object):
     employees = hl.backlinks("Person", "employer")
 
 
-class Address(hl.EmbeddedObject):
+class Address(hl.EmbeddedObject, name="address_v1"):
     street: str
     city: str = ""
 
 
-class Person(hl.Object):
+class Event(hl.AsymmetricObject, name="event_v1"):
+    text: str = ""
+
+
+class Person(hl.Object, name="person_v1"):
     name: str = hl.field(index=True)
     age: int = 0
     nickname: str = hl.field(default="", name="nick")
@@ -37,6 +41,7 @@ class Person(hl.Object):
 def use(realm: hl.Realm) -> None:
     person = Person(name="Ada", age=36, employer=Company(name="Acme"), born=datetime.now(UTC))
     assert_type(person.name, str)
+    assert_type(Event(text="started").text, str)
     assert_type(person.employer, Company | None)
     assert_type(person.friends[0], Person)
     assert_type(person.scores["a"], int)

@@ -75,7 +75,7 @@ def prepare(const: Const, other: Value, compiler: Compiler, *, in_list: bool = F
             raise compiler.place.error(f"there is no type {const.value!r}", const.at, QueryArgumentError)
         return Const(bits, PropertyType.INT, const.is_argument, at=const.at)
     if const.type is PropertyType.LINK and other.type is PropertyType.LINK and const.value.class_name != other.target:
-        message = f"an object of {const.value.class_name} cannot be compared with a link to {other.target}"
+        message = f"an object of {compiler.title(const.value.class_name)} cannot be compared with a link to {compiler.title(other.target or '')}"
         raise compiler.place.error(message, const.at, QueryArgumentError)
     try:
         return adapt(const, other.type, compiler.place)

@@ -91,7 +91,7 @@ def compile_query(
         class_name: The class whose objects are asked for.
         arguments: The values of `$0`, `$1`, …
         aliases: Other names of properties, by class.
-        class_aliases: Other names of classes, for `@links`.
+        class_aliases: Other names of classes, which go before the stored ones in `@links` and `obj()`.
         within: SQL that selects rows, with `?` parameters; only those objects are considered.
         members: The collection whose elements are asked for, in its order and as often as they occur in it.
         convert: Called for values of types that queries do not know, such as live objects.
@@ -104,7 +104,11 @@ def compile_query(
     if schema is None:
         raise QueryError(f"there is no class {class_name!r}{did_you_mean(class_name, catalog.schema.classes)}")
     compiler = Compiler(
-        catalog, Arguments(arguments, catalog.schema, place, convert), place, aliases or {}, class_aliases or {}
+        catalog,
+        Arguments(arguments, catalog.schema, place, convert, class_aliases or {}),
+        place,
+        aliases or {},
+        class_aliases or {},
     )
     try:
         return compiler.statement(query, schema, within, members)
@@ -171,6 +175,13 @@ class Compiler:
         """Return what an alias stands for."""
         found = self.aliases.get(class_name, {}).get(name)
         return None if found is None else found.split(".")
+
+    def title(self, class_name: str) -> str:
+        """Return what messages call a class: its other name, with the stored one if that differs."""
+        for name, stored in self.class_aliases.items():
+            if stored == class_name and name != stored:
+                return f"{name} (stored as {stored!r})"
+        return class_name
 
     def object_row(self, link: Link) -> str:
         """Return the row of the live object that a link names; null if there is none."""
@@ -326,7 +337,8 @@ class Scope:
                     raise self.error("a path to many objects cannot be compared with null", at)
             if value.is_type and value.target is not None and isinstance(other, Const | Constants):
                 raise self.error(
-                    f"@type of a {value.target} is always the same; it is only of use beside another @type", at
+                    f"@type of a {self.compiler.title(value.target)} is always the same; it is only of use beside another @type",
+                    at,
                 )
             if (
                 operator in ("<", "<=", ">", ">=")
@@ -462,7 +474,9 @@ class Scope:
         assert found.value.target is not None
         target = self.compiler.catalog.schema[found.value.target]
         if (target.name, node.variable) in self.variables:
-            raise self.error(f"{node.variable} is in use by a query on {target.name} around this one", node.at)
+            raise self.error(
+                f"{node.variable} is in use by a query on {self.compiler.title(target.name)} around this one", node.at
+            )
         source = found.source
         inner = Scope(self.compiler, target, found.value.sql.removesuffix("._row"), source)
         inner.variable = node.variable

@@ -6,7 +6,7 @@ Source: spec rql.md §4, §6.2.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
@@ -70,8 +70,14 @@ class Arguments:
     """The arguments of a query, and constants made of them and of literals."""
 
     def __init__(
-        self, values: Sequence[Any], schema: Schema, place: Place, convert: Callable[[Any], Any] | None = None
+        self,
+        values: Sequence[Any],
+        schema: Schema,
+        place: Place,
+        convert: Callable[[Any], Any] | None = None,
+        class_aliases: Mapping[str, str] | None = None,
     ) -> None:
+        self.class_aliases = class_aliases or {}
         self.convert = convert
         self.values = values
         self.schema = schema
@@ -135,7 +141,7 @@ class Arguments:
             return self.scalar(value, node.at)
         if isinstance(node, ObjectLiteral):
             key = self.constant(node.key)
-            return self.link(node.class_name, key.value, node.at)
+            return self.link(self.class_aliases.get(node.class_name, node.class_name), key.value, node.at)
         assert isinstance(node, RawKey)
         raise self.place.error(f"{node.text} is a raw object key, which Hinterland does not have", node.at)
 
@@ -169,7 +175,7 @@ class Arguments:
         """Return the constant link to an object by class and key."""
         schema = find_class(self.schema, class_name)
         if schema is None:
-            hint = did_you_mean(class_name, self.schema.classes)
+            hint = did_you_mean(class_name, {**self.schema.classes, **self.class_aliases})
             raise self.place.error(f"there is no class {class_name!r}{hint}", at)
         one = schema.key_property
         if one is not None and key is not None and type(key) is not _KEY_TYPES.get(one.type, type(key)):

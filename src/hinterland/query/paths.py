@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hinterland.errors import QueryArgumentError
 from hinterland.query.ast import Argument, Index, KeyPathArgument, Path, Step
+from hinterland.query.constants import find_class
 from hinterland.query.nested import nested
 from hinterland.query.operands import Many, One, Source, Value, quote
 from hinterland.query.problems import did_you_mean
@@ -103,7 +104,7 @@ class Walker:
     def _steps(self, path: Path) -> list[Step | Index]:
         """Return the steps with variables removed and arguments filled in."""
         if not path.steps:
-            raise self.scope.error(f"name a property of {self.schema.name}; the object itself is no value", path.at)
+            raise self.scope.error(f"name a property of {self._title}; the object itself is no value", path.at)
         first = path.steps[0]
         steps = list(path.steps)
         if isinstance(first, KeyPathArgument):
@@ -130,13 +131,18 @@ class Walker:
         return found
 
     def _so_far(self) -> str:
-        return f"{self.schema.name}.{self.last.name}" if self.last is not None else self.schema.name
+        return f"{self._title}.{self.last.name}" if self.last is not None else self._title
+
+    @property
+    def _title(self) -> str:
+        """What messages call the class that the path has reached."""
+        return self.compiler.title(self.schema.name)
 
     def _property(self, step: Step) -> Property:
         one = self.schema.properties.get(step.name)
         if one is None:
             hint = did_you_mean(step.name, self.schema.properties)
-            raise self.scope.error(f"{self.schema.name} has no property {step.name!r}{hint}", step.at)
+            raise self.scope.error(f"{self._title} has no property {step.name!r}{hint}", step.at)
         return one
 
     def _value(self, one: Property) -> Value:
@@ -271,9 +277,9 @@ class Walker:
         name, link = steps[at + 1], steps[at + 2] if at + 2 < len(steps) else None
         if not isinstance(name, Step) or not isinstance(link, Step):
             raise self.scope.error("a backlink is written @links.Class.property", steps[at].at)
-        origin = self.catalog.schema.classes.get(self.compiler.class_aliases.get(name.name, name.name))
+        origin = find_class(self.catalog.schema, self.compiler.class_aliases.get(name.name, name.name))
         if origin is None:
-            hint = did_you_mean(name.name, self.catalog.schema.classes)
+            hint = did_you_mean(name.name, {**self.catalog.schema.classes, **self.compiler.class_aliases})
             raise self.scope.error(f"there is no class {name.name!r}{hint}", name.at)
         wanted = link.name
         for _ in range(_ALIASES_MAX):
@@ -286,7 +292,9 @@ class Walker:
         one = origin.properties.get(wanted)
         if one is None or one.type is not PropertyType.LINK or one.target != self.schema.name:
             hint = did_you_mean(wanted, origin.properties)
-            raise self.scope.error(f"{origin.name} has no link {wanted!r} to {self.schema.name}{hint}", link.at)
+            raise self.scope.error(
+                f"{self.compiler.title(origin.name)} has no link {wanted!r} to {self._title}{hint}", link.at
+            )
         self._enter_backlink(origin, one)
         return at + 3
 

@@ -107,7 +107,7 @@ def add(realm: Realm, obj: ObjectBase, update: str) -> ObjectBase:
         raise UsageError(f"this {type(obj).__name__} belongs to another realm; add obj.detach() instead")
     binding = realm._binding(type(obj))
     if binding.declaration.kind is ClassKind.EMBEDDED:
-        raise UsageError(f"{binding.name} is an embedded class; assign its objects to a property of another object")
+        raise UsageError(f"{binding.title} is an embedded class; assign its objects to a property of another object")
     check_graph(realm, obj, update)
     return place(realm, binding, obj, update)
 
@@ -120,7 +120,9 @@ def place(realm: Realm, binding: Binding, obj: ObjectBase, update: str) -> Objec
         row = binding.table.find(key)
         if row is not None:
             if update == "never":
-                raise DuplicateKeyError(f"a {binding.name} with the key {key!r} exists already; pass update='modified'")
+                raise DuplicateKeyError(
+                    f"a {binding.title} with the key {key!r} exists already; pass update='modified'"
+                )
             return realm._update_from(binding, row, obj, update)
     table = binding.table
     had_tombstones = table.has_tombstones()
@@ -232,10 +234,10 @@ def _check_key(binding: Binding, obj: ObjectBase, update: str, keys: dict[tuple[
     if update != "never" or (binding.has_generated_key and not obj._row & 1):
         return
     if keys.setdefault((binding.name, raw), id(obj)) != id(obj):
-        raise DuplicateKeyError(f"two objects of {binding.name} with one key are added together")
+        raise DuplicateKeyError(f"two objects of {binding.title} with one key are added together")
     key = key_from_sql(binding.key_type, raw)  # type: ignore[arg-type]
     if binding.table.find(key) is not None:
-        raise DuplicateKeyError(f"a {binding.name} with the key {key!r} exists already; pass update='modified'")
+        raise DuplicateKeyError(f"a {binding.title} with the key {key!r} exists already; pass update='modified'")
 
 
 def linked_objects(binding: Binding, obj: ObjectBase) -> Iterator[ObjectBase]:
@@ -292,7 +294,7 @@ def _add_batch(realm: Realm, binding: Binding, batch: list[Any]) -> None:
     if len(fresh) != len(batch):
         for obj in batch:
             if obj._binding is not UNMANAGED and obj._binding.realm is not realm:
-                raise UsageError(f"one {binding.name} belongs to another realm; add obj.detach() instead")
+                raise UsageError(f"one {binding.title} belongs to another realm; add obj.detach() instead")
     table = binding.table
     table.flush()
     first = table.next_row
@@ -354,8 +356,8 @@ def _duplicate(binding: Binding, images: list[list[Any]]) -> DuplicateKeyError:
     for image in images:
         key = key_from_sql(binding.key_type, image[0])  # type: ignore[arg-type]
         if image[0] in seen:
-            return DuplicateKeyError(f"two objects of {binding.name} with the key {key!r} are added together")
+            return DuplicateKeyError(f"two objects of {binding.title} with the key {key!r} are added together")
         seen.add(image[0])
         if binding.table.find(key) is not None:
-            return DuplicateKeyError(f"a {binding.name} with the key {key!r} exists already; pass update='modified'")
-    raise SchemaError(f"{binding.name}: a row was refused by the file")
+            return DuplicateKeyError(f"a {binding.title} with the key {key!r} exists already; pass update='modified'")
+    raise SchemaError(f"{binding.title}: a row was refused by the file")

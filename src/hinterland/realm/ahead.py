@@ -74,7 +74,7 @@ def _due(binding: Binding, row: int, index: int) -> Page | None:
 
 def target_of(binding: Binding, attribute: Attribute) -> Binding:
     """Return the binding of the class that a property links to."""
-    target = attribute.declared.property.target
+    target = binding.target_name(attribute)
     assert target is not None
     found = binding.realm._bindings[target]
     if not attribute.is_collection:

@@ -26,7 +26,7 @@ class BacklinksAttribute(property):
             from hinterland.realm.results import Results
 
             realm = obj._binding.realm
-            origin = realm._bindings[links.class_name]
+            origin = realm._bindings[realm._class_names[links.class_name]]
             declared = {one.declared.attribute: one for one in (*origin.singles, *origin.collections)}
             return Results(origin).linking(declared[links.attribute], obj)
 

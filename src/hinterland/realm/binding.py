@@ -102,7 +102,7 @@ def synchronise(obj: ObjectBase) -> bool:
         else:
             image = None if binding.is_undone(stamp, obj._row) else binding.load(obj._row)
             if image is None:
-                raise InvalidObjectError(f"this {binding.name} was deleted")
+                raise InvalidObjectError(f"this {binding.title} was deleted")
             obj._image = image
         obj._stamp = current
     return False
@@ -118,6 +118,8 @@ class Binding:
         side_stamp: Replaced whenever a collection of one of its objects may have changed.
         thread: The only thread that may use the objects; 0 is never one, -1 after closing.
         writers: The functions that change the single values, or refuse to.
+        name: The stored name of the class.
+        title: The class in messages: its name in Python, with the stored one if that differs.
         singles: The attributes of the image, the key first.
         file_index: For each of them, its index in the table's own images.
     """
@@ -127,6 +129,7 @@ class Binding:
         self.cls = cls
         self.declaration: Declaration = cls.__hinterland__
         self.name = self.declaration.name
+        self.title = self.declaration.title
         self.thread = realm._thread
         self._is_writing = False
         self.singles: tuple[Attribute, ...] = cls.__hinterland_singles__
@@ -181,7 +184,7 @@ class Binding:
         return finder_factory(check)(self, one.convert)
 
     def _refuse_lookup(self, key: Any) -> NoReturn:
-        raise UsageError(f"{self.name} is an embedded class; its objects have no key")
+        raise UsageError(f"{self.title} is an embedded class; its objects have no key")
 
     def _writer(self, place: int) -> Writer:
         """Make the function that changes a single value; see `realm.generated`."""
@@ -233,7 +236,7 @@ class Binding:
         if self.realm.is_closed:
             raise ClosedError(f"{self.realm.path} has been closed")
         raise WrongThreadError(
-            f"this {self.name} belongs to the thread that opened its realm; open the realm on this thread too,"
+            f"this {self.title} belongs to the thread that opened its realm; open the realm on this thread too,"
             " and look the object up there"
         )
 
@@ -246,7 +249,7 @@ class Binding:
         if not self.is_writing:
             if self.realm._store.read_only:
                 raise ReadOnlyError(f"{self.realm.path} was opened read-only")
-            raise NotInWriteError(f"objects of {self.name} change inside `with realm.write():` only")
+            raise NotInWriteError(f"objects of {self.title} change inside `with realm.write():` only")
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -325,12 +328,16 @@ class Binding:
         obj._stamp = self.stamp
         return obj
 
+    def target_name(self, one: Attribute) -> str | None:
+        """Return the stored name of the class that a property links to, which the declaration need not know."""
+        return self.table.schema.properties[one.name].target
+
     def with_children(self) -> list[Binding]:
         """Return this binding and those of all embedded classes below it."""
         found = [self]
         for binding in found:
             for one in (*binding.singles, *binding.collections):
-                target = self.realm._bindings.get(one.declared.property.target or "")
+                target = self.realm._bindings.get(binding.target_name(one) or "")
                 if target is not None and target.table.is_embedded and target not in found:
                     found.append(target)
         return found

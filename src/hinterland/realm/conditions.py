@@ -52,7 +52,7 @@ def equality(binding: Binding, one: Attribute, value: Any) -> Condition:
     column = quote(binding.columns[one.index].name)
     attribute = one.declared.attribute
     if value is None and one.type is PropertyType.LINK:
-        target = binding.store.tables[one.declared.property.target or ""]
+        target = binding.store.tables[binding.target_name(one) or ""]
         missing = (
             f"NOT EXISTS(SELECT 1 FROM {quote(target.name)} AS target WHERE target._row={binding.quoted}.{column})"
         )
@@ -69,8 +69,8 @@ def equality(binding: Binding, one: Attribute, value: Any) -> Condition:
 
 
 def _row_of(binding: Binding, one: Attribute, value: Any) -> int:
-    if not isinstance(value, ObjectBase) or type(value).__hinterland__.name != one.declared.property.target:
-        raise QueryError(f"{one.where} links to {one.declared.property.target}, not to {brief(value)}")
+    if not isinstance(value, ObjectBase) or not one.declared.accepts(type(value).__hinterland__):
+        raise QueryError(f"{one.where} links to {one.declared.target_name}, not to {brief(value)}")
     if value._binding.realm is not binding.realm:
         raise QueryError(f"{one.where} cannot be compared with an object that is not in this realm")
     return value._row

@@ -24,12 +24,12 @@ def create(realm: Realm, binding: Binding, value: Mapping[str, Any] | ObjectBase
     """See `Realm.create`."""
     if isinstance(value, ObjectBase):
         if type(value) is not binding.cls:
-            raise ValueTypeError(f"expected {binding.name} or a dict, got {brief(value)}")
+            raise ValueTypeError(f"expected {binding.title} or a dict, got {brief(value)}")
         return adding.add(realm, value.detach(), update)
     if not isinstance(value, Mapping):
-        raise ValueTypeError(f"expected a dict of properties of {binding.name}, got {brief(value)}")
+        raise ValueTypeError(f"expected a dict of properties of {binding.title}, got {brief(value)}")
     if binding.declaration.kind is ClassKind.EMBEDDED:
-        raise UsageError(f"{binding.name} is an embedded class; assign its objects to a property of another object")
+        raise UsageError(f"{binding.title} is an embedded class; assign its objects to a property of another object")
     if not _is_nested(value):
         return _create(realm, binding, value, update)
     with realm._atomic():
@@ -45,7 +45,7 @@ def _create(realm: Realm, binding: Binding, value: Mapping[str, Any], update: st
     attributes = _attributes(binding)
     for name in value:
         if name not in attributes:
-            raise ValueTypeError(f"{binding.name} has no property {name!r}")
+            raise ValueTypeError(f"{binding.title} has no property {name!r}")
     key = binding.singles[0]
     given = next((value[name] for name in (key.declared.attribute, key.name) if name in value), None)
     if given is not None:
@@ -53,7 +53,7 @@ def _create(realm: Realm, binding: Binding, value: Mapping[str, Any], update: st
         if existing is not None:
             if update == "never":
                 raise DuplicateKeyError(
-                    f"a {binding.name} with the key {given!r} exists already; pass update='modified'"
+                    f"a {binding.title} with the key {given!r} exists already; pass update='modified'"
                 )
             for name, each in value.items():  # all are looked at before any is written
                 if attributes[name].to_sql is not None and not attributes[name].is_collection:
@@ -80,13 +80,13 @@ def unmanaged(realm: Realm, binding: Binding, value: Mapping[str, Any], update: 
     for name, each in value.items():
         one = attributes.get(name)
         if one is None:
-            raise ValueTypeError(f"{binding.name} has no property {name!r}")
-        arguments[one.declared.attribute] = resolve(realm, one, each, update)
+            raise ValueTypeError(f"{binding.title} has no property {name!r}")
+        arguments[one.declared.attribute] = resolve(binding, one, each, update)
     made: ObjectBase = binding.cls(**arguments)
     return made
 
 
-def resolve(realm: Realm, one: Attribute, value: Any, update: str) -> Any:
+def resolve(binding: Binding, one: Attribute, value: Any, update: str) -> Any:
     """Turn the dicts in a link attribute's value into objects."""
     if one.type is not PropertyType.LINK or value is None:
         return value
@@ -96,17 +96,18 @@ def resolve(realm: Realm, one: Attribute, value: Any, update: str) -> Any:
         if one.declared.property.collection is CollectionType.DICTIONARY:
             if not isinstance(value, Mapping):
                 raise ValueTypeError(f"{one.where}: expected a dict, got {brief(value)}")
-            return {key: _resolve_one(realm, one, each, update) for key, each in value.items()}
+            return {key: _resolve_one(binding, one, each, update) for key, each in value.items()}
         if isinstance(value, str | Mapping):
             raise ValueTypeError(f"{one.where}: expected a list, got {brief(value)}")
-        return [_resolve_one(realm, one, each, update) for each in value]
-    return _resolve_one(realm, one, value, update)
+        return [_resolve_one(binding, one, each, update) for each in value]
+    return _resolve_one(binding, one, value, update)
 
 
-def _resolve_one(realm: Realm, one: Attribute, value: Any, update: str) -> Any:
+def _resolve_one(binding: Binding, one: Attribute, value: Any, update: str) -> Any:
     if not isinstance(value, Mapping):
         return value
-    target = realm._bindings[one.declared.property.target or ""]
+    realm = binding.realm
+    target = realm._bindings[binding.target_name(one) or ""]
     if target.declaration.kind is ClassKind.EMBEDDED:
         return unmanaged(realm, target, value, update)
     return _create(realm, target, value, update)
@@ -123,10 +124,10 @@ def assign(realm: Realm, obj: ObjectBase, one: Attribute, value: Any, update: st
             attributes = _attributes(target)
             for key, each in value.items():
                 if key not in attributes:
-                    raise ValueTypeError(f"{target.name} has no property {key!r}")
+                    raise ValueTypeError(f"{target.title} has no property {key!r}")
                 assign(realm, current, attributes[key], each, update)
             return
-    resolved = resolve(realm, one, value, update)
+    resolved = resolve(obj._binding, one, value, update)
     if is_modified and one.type is PropertyType.LINK:
         if _update_embedded(realm, obj, one, resolved):
             return

@@ -57,7 +57,7 @@ def _delete_embedded(realm: Realm, obj: ObjectBase) -> None:
     table, name, row = binding.table.owner_of(obj._row)
     owner = realm._bindings[table.schema.name].get(row)
     if owner is None:
-        raise InvalidObjectError(f"this {binding.name} was deleted")
+        raise InvalidObjectError(f"this {binding.title} was deleted")
     attribute = owner._binding.attributes[name].declared.attribute
     side = table.sides.get(name)
     if isinstance(side, ListTable):

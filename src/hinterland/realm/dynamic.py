@@ -183,5 +183,9 @@ class DynamicRealm:
         bind_undeclared(self._realm)
         found = self._realm._bindings.get(name)
         if found is None:
-            raise SchemaError(f"{self._realm.path} has no class {name}; it has {', '.join(self._realm._bindings)}")
+            stored = self._realm._class_names.get(name)
+            hint = "" if stored is None else f"the objects of {name} are stored as {stored!r}; "
+            raise SchemaError(
+                f"{self._realm.path} has no class {name}; {hint}it has {', '.join(self._realm._bindings)}"
+            )
         return found

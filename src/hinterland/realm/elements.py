@@ -89,6 +89,9 @@ class LinkElements(Elements):
     def shown(self, binding: Binding, raw: Any, root: MixedRoot | None) -> Any:
         return get(target_binding(binding, self.attribute), raw)
 
+    def payload(self, binding: Binding, raw: Any) -> Payload:
+        return payload_of(binding.store, binding.table.schema.properties[self.attribute.name], raw)
+
     def shown_all(self, binding: Binding, raws: Sequence[Any]) -> list[Any]:
         target = target_binding(binding, self.attribute)
         return get_many(target, raws)

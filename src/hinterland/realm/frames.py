@@ -110,7 +110,7 @@ def _arrow_type(package: Any, results: Results[Any], one: Attribute) -> tuple[An
 def _element_type(package: Any, results: Results[Any], one: Attribute) -> tuple[Any, Any]:
     kind = one.type
     if kind is PropertyType.LINK:
-        target = results._binding.realm._bindings[one.declared.property.target or ""]
+        target = results._binding.realm._bindings[results._binding.target_name(one) or ""]
         if target.declaration.kind is ClassKind.EMBEDDED:
             return package.string(), json_text
         return _element_type(package, results, target.singles[0])

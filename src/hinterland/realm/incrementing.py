@@ -15,7 +15,7 @@ __all__ = ["increment"]
 def increment(obj: ObjectBase, attribute: str, amount: int) -> None:
     """See `ObjectBase.increment`."""
     one = next((vars(cls)[attribute] for cls in type(obj).__mro__ if attribute in vars(cls)), None)
-    where = f"{type(obj).__hinterland__.name}.{attribute}"
+    where = f"{type(obj).__hinterland__.python_name}.{attribute}"
     if not isinstance(one, Attribute) or one.is_collection or one.type not in (PropertyType.INT, PropertyType.MIXED):
         raise ValueTypeError(f"{where} is not an int property and cannot be incremented")
     if one.declared.is_key:

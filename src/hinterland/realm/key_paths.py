@@ -134,15 +134,15 @@ def _attribute(binding: Binding, path: str, name: str) -> Attribute:
             return one
     if name in binding.declaration.backlinks:
         raise QueryError(
-            f"key path {path!r}: {binding.name}.{name} is computed, and only stored properties are observed"
+            f"key path {path!r}: {binding.declaration.python_name}.{name} is computed, and only stored properties are observed"
         )
-    raise QueryError(f"key path {path!r}: {binding.name} has no property {name}")
+    raise QueryError(f"key path {path!r}: {binding.title} has no property {name}")
 
 
 def _target(binding: Binding, one: Attribute) -> Binding | None:
     if one.type is not PropertyType.LINK:
         return None
-    return binding.realm._bindings.get(one.declared.property.target or "")
+    return binding.realm._bindings.get(binding.target_name(one) or "")
 
 
 def _targets(binding: Binding) -> list[tuple[str, Binding]]:

@@ -24,15 +24,17 @@ def check_target(attribute: Attribute, value: Any) -> ObjectBase:
     Raises:
         ValueTypeError: It is something else.
     """
-    target = attribute.declared.property.target
-    if isinstance(value, ObjectBase) and type(value).__hinterland__.name == target:
+    declared = attribute.declared
+    if isinstance(value, ObjectBase) and declared.accepts(type(value).__hinterland__):
         return value
-    raise ValueTypeError(f"{attribute.where}: expected {target}, got {brief(value)} of type {type(value).__name__}")
+    raise ValueTypeError(
+        f"{attribute.where}: expected {declared.target_name}, got {brief(value)} of type {type(value).__name__}"
+    )
 
 
 def target_binding(binding: Binding, attribute: Attribute) -> Binding:
     """Return the binding of the class that a link leads to."""
-    target = attribute.declared.property.target
+    target = binding.target_name(attribute)
     assert target is not None
     return binding.realm._bindings[target]
 

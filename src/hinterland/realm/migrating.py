@@ -46,7 +46,7 @@ class MigrationRealm(DynamicRealm):
         """
         name = self._name(cls)
         if new in self._old.schema[self._renamed.get(name, name)].properties:
-            raise SchemaError(f"{name}.{old} cannot be renamed to {new}, which the old realm has already")
+            raise SchemaError(f"{self._title(name)}.{old} cannot be renamed to {new}, which the old realm has already")
         self._refuse_declared(name, old)
         rename_property(self._transaction(), name, old, new)
         self._realm._moved()
@@ -62,9 +62,9 @@ class MigrationRealm(DynamicRealm):
         if old not in self._old.schema or old not in self.schema:
             raise SchemaError(f"{self._realm.path} had no class {old} before the migration")
         if old in self._declared:
-            raise SchemaError(f"class {old} is declared, and stays")
+            raise SchemaError(f"class {self._title(old)} is declared, and stays")
         if name in self._old.schema:
-            raise SchemaError(f"class {old} cannot be renamed to {name}, which the old realm has already")
+            raise SchemaError(f"class {old} cannot be renamed to {self._title(name)}, which the old realm has already")
         links = [
             (schema.name, one.name)
             for schema in self.schema
@@ -90,7 +90,7 @@ class MigrationRealm(DynamicRealm):
         name = self._name(cls)
         schema = self.schema[name]
         if property_name not in schema.properties or property_name == schema.key:
-            raise SchemaError(f"class {name} has no property {property_name} that could be deleted")
+            raise SchemaError(f"class {self._title(name)} has no property {property_name} that could be deleted")
         self._refuse_declared(name, property_name)
         self._transaction().erase_property(name, property_name)
         self._realm._bindings = {
@@ -102,7 +102,7 @@ class MigrationRealm(DynamicRealm):
         """Delete a class with all its objects; no property may link to it."""
         name = self._name(cls)
         if name in self._declared:
-            raise SchemaError(f"class {name} is declared, and cannot be deleted")
+            raise SchemaError(f"class {self._title(name)} is declared, and cannot be deleted")
         for one in self.schema:
             for each in one.properties.values():
                 if each.target == name and one.name != name:
@@ -115,18 +115,23 @@ class MigrationRealm(DynamicRealm):
     def _declared(self) -> dict[str, type[ObjectBase]]:
         return {one.__hinterland__.name: one for one in self._realm.configuration.schema or ()}
 
+    def _title(self, name: str) -> str:
+        """Return what messages call a class of a stored name."""
+        declared = self._declared.get(name)
+        return name if declared is None else declared.__hinterland__.title
+
     def _refuse_declared(self, name: str, property_name: str) -> None:
         """Refuse to take away what the classes need; the key has its own message."""
         declared = self._declared.get(name)
         if declared is not None and property_name in declared.__hinterland__.schema.properties:
             if property_name == declared.__hinterland__.schema.key:
-                raise SchemaError(f"{name}.{property_name} is the primary key, which stays what it is")
-            raise SchemaError(f"{name}.{property_name} is declared, and stays")
+                raise SchemaError(f"{self._title(name)}.{property_name} is the primary key, which stays what it is")
+            raise SchemaError(f"{self._title(name)}.{property_name} is declared, and stays")
 
     def _name(self, cls: str | type[ObjectBase]) -> str:
         name = cls if isinstance(cls, str) else cls.__hinterland__.name
         if name not in self.schema or self._renamed.get(name, name) not in self._old.schema:
-            raise SchemaError(f"{self._realm.path} had no class {name} before the migration")
+            raise SchemaError(f"{self._realm.path} had no class {self._title(name)} before the migration")
         return name
 
     def _transaction(self) -> WriteTransaction:

@@ -43,18 +43,27 @@ _MODULE: Final = __name__
 class ObjectMeta(type):
     """Reads a class body and puts descriptors in the place of its annotations."""
 
-    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> ObjectMeta:
-        """Make a class of what its body declares."""
+    def __new__(
+        mcs,
+        class_name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        /,
+        *,
+        name: str | None = None,
+        **options: Any,
+    ) -> ObjectMeta:
+        """Make a class of what its body declares; `name` is what it is called in the file, if not as in Python."""
         if namespace.get("__module__") == _MODULE:
-            return super().__new__(mcs, name, bases, namespace, **options)
+            return super().__new__(mcs, class_name, bases, namespace, **options)
         kinds = {base.__hinterland_kind__ for base in bases if hasattr(base, "__hinterland_kind__")}
         if len(kinds) != 1:
-            raise SchemaError(f"class {name}: derive it from one of Object, EmbeddedObject and AsymmetricObject")
+            raise SchemaError(f"class {class_name}: derive it from one of Object, EmbeddedObject and AsymmetricObject")
         frame = sys._getframe(1)
         inherited = tuple(base.__hinterland__ for base in bases if hasattr(base, "__hinterland__"))
         module = sys.modules.get(namespace.get("__module__", ""))
         scope = {} if module is None else vars(module)
-        declaration = declare(name, kinds.pop(), namespace, inherited, frame.f_locals, scope)
+        declaration = declare(class_name, kinds.pop(), namespace, inherited, frame.f_locals, scope, name)
         _check_names(declaration)
         body = dict(namespace)
         attributes = _attributes(declaration)
@@ -67,7 +76,7 @@ class ObjectMeta(type):
         body["__hinterland__"] = declaration
         body["__hinterland_singles__"] = tuple(one for one in attributes if not one.is_collection)
         body["__hinterland_collections__"] = tuple(one for one in attributes if one.is_collection)
-        cls = super().__new__(mcs, name, bases, body, **options)
+        cls = super().__new__(mcs, class_name, bases, body, **options)
         _add_init(cls, attributes, declaration)
         _use_init(cls, has_own="__init__" in namespace)
         return cls
@@ -91,7 +100,7 @@ def _check_names(declaration: Declaration) -> None:
     for name in (*names, *declaration.backlinks, *declaration.ignored):
         if name in _RESERVED or (name == "parent" and declaration.kind is ClassKind.EMBEDDED):
             raise SchemaError(
-                f"{declaration.name}.{name}: all objects have an attribute of that name; use another"
+                f"{declaration.python_name}.{name}: all objects have an attribute of that name; use another"
                 f" one, with field(name={name!r}) if it is to be stored under this name"
             )
 
@@ -100,7 +109,7 @@ def _attributes(declaration: Declaration) -> list[Attribute]:
     """Make the descriptors: single values in front, then collections."""
     singles = [one for one in declaration.properties if one.property.collection is CollectionType.SINGLE]
     others = [one for one in declaration.properties if one.property.collection is not CollectionType.SINGLE]
-    return [Attribute.of(declaration.name, one, index) for index, one in enumerate(singles + others)]
+    return [Attribute.of(declaration.python_name, one, index) for index, one in enumerate(singles + others)]
 
 
 _INIT: Final = """

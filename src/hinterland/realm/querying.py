@@ -79,7 +79,7 @@ def _aliases(binding: Binding) -> dict[str, dict[str, str]]:
             one.attribute: one.property.name for one in declaration.properties if one.attribute != one.property.name
         }
         for name_here, links in declaration.backlinks.items():
-            origin = binding.realm._bindings.get(links.class_name)
+            origin = binding.realm._bindings.get(binding.realm._class_names.get(links.class_name, ""))
             if origin is not None:
                 stored = {one.attribute: one.property.name for one in origin.declaration.properties}
                 names[name_here] = f"@links.{links.class_name}.{stored.get(links.attribute, links.attribute)}"
@@ -121,6 +121,7 @@ def compiled(
         binding.name,
         arguments,
         aliases=_aliases(binding),
+        class_aliases=binding.realm._class_names,
         within=within,
         members=members,
         convert=convert,

@@ -38,7 +38,7 @@ from hinterland.realm.snapshots import Snapshots
 from hinterland.realm.sweep import Sweeps
 from hinterland.realm.writer import Reference, Writer
 from hinterland.schema.types import Schema
-from hinterland.schema.validation import validate
+from hinterland.schema.validation import stored_names, validate
 from hinterland.store.sqlform import SqlValue
 from hinterland.store.store import Store
 from hinterland.store.transaction import WriteTransaction
@@ -68,6 +68,7 @@ class Realm(Snapshots, FileCare, Attaching):
         self._recorder = Recorder() if configuration.changeset_sink is not None else None
         self._bindings: dict[str, Binding] = {}
         self._by_class: dict[type, Binding] = {}
+        self._class_names: dict[str, str] = {}
         self._session: Any = None
         self._writer: Writer | None = None
         self._is_closed = False
@@ -165,6 +166,7 @@ class Realm(Snapshots, FileCare, Attaching):
         for cls in self._configuration.schema or ():
             binding = Binding(self, cls)
             self._bindings[binding.name] = self._by_class[cls] = binding
+        self._class_names = stored_names(binding.declaration for binding in self._bindings.values())
 
     def _unbind(self) -> None:
         """Forget the bindings; the realm will not open."""

@@ -33,7 +33,7 @@ def record_value(
     realm: Realm, binding: Binding, obj: ObjectBase, index: int, raw: SqlValue, *, is_default: bool = False
 ) -> None:
     """Record that a single value was set."""
-    one = binding.singles[index].declared.property
+    one = binding.table.schema.properties[binding.singles[index].name]
     class_name, key, field, path = place_of(obj, one.name)
     recorder = realm._recorder
     assert recorder is not None

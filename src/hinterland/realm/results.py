@@ -56,7 +56,7 @@ class Results(Tabular, Sequence[T], Generic[T]):
         members: Members | None = None,
     ) -> None:
         if binding.declaration.kind is ClassKind.ASYMMETRIC:
-            raise UsageError(f"objects of {binding.name} leave after upload and cannot be read")
+            raise UsageError(f"objects of {binding.title} leave after upload and cannot be read")
         self._binding = binding
         self._conditions = conditions
         self._chain = chain
@@ -185,7 +185,7 @@ class Results(Tabular, Sequence[T], Generic[T]):
         for one in self._binding.collections:
             if name in (one.declared.attribute, one.name):
                 raise QueryError(f"{one.where} is a collection; only single values can be compared and sorted")
-        raise QueryError(f"{self._binding.name} has no property {name}")
+        raise QueryError(f"{self._binding.title} has no property {name}")
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -299,7 +299,7 @@ class Results(Tabular, Sequence[T], Generic[T]):
         try:
             row = rows[index]
         except IndexError:
-            raise IndexError(f"index {index} of {len(rows)} objects of {self._binding.name}") from None
+            raise IndexError(f"index {index} of {len(rows)} objects of {self._binding.title}") from None
         return cast("T", self._binding.get(row))
 
     def __contains__(self, obj: object) -> bool:
@@ -433,7 +433,7 @@ class Results(Tabular, Sequence[T], Generic[T]):
         return self._all_rows().count(value._row)
 
     def __repr__(self) -> str:
-        return f"<Results of {self._binding.name}, {len(self)} objects>"
+        return f"<Results of {self._binding.declaration.python_name}, {len(self)} objects>"
 
     # -- aggregates ------------------------------------------------------------------------------
 
@@ -498,7 +498,7 @@ class Results(Tabular, Sequence[T], Generic[T]):
         known = {one.declared.attribute for one in (*self._binding.singles, *self._binding.collections)}
         for name in values:
             if name not in known:
-                raise ValueTypeError(f"{self._binding.name} has no property {name!r}")
+                raise ValueTypeError(f"{self._binding.title} has no property {name!r}")
         count = 0
         for obj in self:
             for name, value in values.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -55,7 +56,7 @@ def update_schema(realm: Realm, wanted: Schema) -> None:
         realm._bind()
         return
     if realm._store.read_only:
-        lack = _summary(plan.missing) if plan.missing else "the declared schema version"
+        lack = _summary(plan.missing, _titles(realm)) if plan.missing else "the declared schema version"
         raise SchemaError(f"{realm.path} lacks {lack}, and read_only does not add it")
     with realm.write():
         plan = _plan(realm, wanted)  # another instance may have been quicker
@@ -88,14 +89,15 @@ def _plan(realm: Realm, wanted: Schema) -> _Plan:
         advice = "a synchronised realm accepts additive changes only: give the new property another name"
     elif not migrates and not configuration.delete_if_migration_needed:
         advice = f"raise schema_version above {stored} and pass a migration, or give the new property another name"
-    missing = difference(store.schema, wanted, advice=advice)
+    titles = _titles(realm)
+    missing = difference(store.schema, wanted, advice=advice, titles=titles)
     if configuration.delete_if_migration_needed and (migrates or missing.changes):
         raise MigrationNeeded
     if configuration.migration is None:
         for class_name, old, new in missing.changes:
             if not is_nullability_only(old, new):
                 raise SchemaError(
-                    f"{class_name}.{new.name} is {describe(old)} in the realm and declared {describe(new)};"
+                    f"{titles[class_name]}.{new.name} is {describe(old)} in the realm and declared {describe(new)};"
                     " pass a migration, which can save its values"
                 )
     return _Plan(missing, is_new, stored < declared, migrates, repairs_text)
@@ -121,16 +123,21 @@ def _carry_out(realm: Realm, plan: _Plan, old: Realm | None) -> None:
         transaction.set_setting(SCHEMA_VERSION, configuration.schema_version)
 
 
-def _summary(missing: Difference) -> str:
+def _titles(realm: Realm) -> dict[str, str]:
+    """Return what messages call the declared classes, by stored name."""
+    return {one.__hinterland__.name: one.__hinterland__.title for one in realm.configuration.schema or ()}
+
+
+def _summary(missing: Difference, titles: Mapping[str, str]) -> str:
     if missing.classes:
-        return f"the class {missing.classes[0].name}"
+        return f"the class {titles[missing.classes[0].name]}"
     if missing.properties:
-        return f"the property {missing.properties[0][0]}.{missing.properties[0][1].name}"
+        return f"the property {titles[missing.properties[0][0]]}.{missing.properties[0][1].name}"
     if missing.changes:
-        return f"the new type of {missing.changes[0][0]}.{missing.changes[0][2].name}"
+        return f"the new type of {titles[missing.changes[0][0]]}.{missing.changes[0][2].name}"
     if missing.indexes:
-        return f"the index of {missing.indexes[0][0]}.{missing.indexes[0][1]}"
-    return f"the full-text index of {missing.text_indexes[0][0]}.{missing.text_indexes[0][1]}"
+        return f"the index of {titles[missing.indexes[0][0]]}.{missing.indexes[0][1]}"
+    return f"the full-text index of {titles[missing.text_indexes[0][0]]}.{missing.text_indexes[0][1]}"
 
 
 def _apply(transaction: WriteTransaction, recorder: Recorder | None, missing: Difference) -> None:

@@ -143,6 +143,9 @@ class DeclaredProperty:
 
     `value_class` is the Python class of its values (of its elements, in a collection): `datetime`
     or `Timestamp`, an enum, or None for links.
+
+    `target_name` is what Python calls the class of a link. Where that class was not known yet (`is_forward`),
+    the property has this name for its target, until `validate` finds the stored one.
     """
 
     attribute: str
@@ -151,6 +154,12 @@ class DeclaredProperty:
     default: Any = MISSING
     default_factory: Callable[[], Any] | None = None
     is_key: bool = False
+    target_name: str | None = None
+    is_forward: bool = False
+
+    def accepts(self, declaration: Declaration) -> bool:
+        """Return whether a link may lead to objects of a class."""
+        return (declaration.python_name if self.is_forward else declaration.name) == self.property.target
 
 
 def GENERATED() -> Any:  # noqa: N802 - a constant that has to be callable
@@ -166,14 +175,23 @@ IMPLICIT_KEY: Final = DeclaredProperty(
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """A class as declared: the key property first, then the others in order."""
+    """A class as declared: the key property first, then the others in order.
+
+    `name` is the name under which it is stored, `python_name` that of the Python class.
+    """
 
     name: str
+    python_name: str
     kind: ClassKind
     schema: ClassSchema
     properties: tuple[DeclaredProperty, ...]
     backlinks: Mapping[str, Backlinks] = dataclass_field(default_factory=dict)
     ignored: Mapping[str, FieldOptions] = dataclass_field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The class in messages: its Python name, with the stored one where that differs."""
+        return self.python_name if self.name == self.python_name else f"{self.python_name} (stored as {self.name!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +200,14 @@ class _Forward:
 
     name: str
     is_optional: bool = False
+    stored_name: str | None = None
 
     def __call__(self) -> None:
         """Only here because `typing` wants arguments of generics to be callable."""
 
     def __or__(self, other: object) -> _Forward:
         if other is None or other is types.NoneType:
-            return _Forward(self.name, is_optional=True)
+            return _Forward(self.name, True, self.stored_name)
         raise SchemaError(f"{self.name} | {other!r}: a property links to one class")
 
     __ror__ = __or__
@@ -197,14 +216,15 @@ class _Forward:
 class _Names(dict[str, Any]):
     """What annotations may name: locals of the defining function, globals, builtins, later classes."""
 
-    def __init__(self, own: str, local: Mapping[str, Any], module: Mapping[str, Any]) -> None:
+    def __init__(self, own: str, stored_name: str, local: Mapping[str, Any], module: Mapping[str, Any]) -> None:
         super().__init__()
         self._own = own
+        self._stored_name = stored_name
         self._scopes = (local, module, vars(builtins))
 
     def __missing__(self, name: str) -> Any:
         if name == self._own:  # an older class of that name is not meant
-            return _Forward(name)
+            return _Forward(name, stored_name=self._stored_name)
         for scope in self._scopes:
             if name in scope:
                 return scope[name]
@@ -236,8 +256,8 @@ PYTHON_TYPES: Final[dict[PropertyType, Any]] = {
 
 
 def forward(name: str, *, is_optional: bool) -> Any:
-    """Return the annotation of a link to a class known by its name."""
-    return _Forward(name, is_optional)
+    """Return the annotation of a link to a class known by its stored name."""
+    return _Forward(name, is_optional, stored_name=name)
 
 
 KEY_TYPES: Final = frozenset({PropertyType.INT, PropertyType.STRING, PropertyType.OBJECT_ID, PropertyType.UUID})
@@ -251,6 +271,7 @@ def declare(
     inherited: tuple[Declaration, ...],
     local: Mapping[str, Any],
     module: Mapping[str, Any],
+    stored_name: str | None = None,
 ) -> Declaration:
     """Read a class body.
 
@@ -261,13 +282,13 @@ def declare(
         inherited: Declarations of its bases, whose properties it repeats.
         local: Names of the function in which it is defined.
         module: Names of its module.
+        stored_name: The name under which it is stored, when that differs.
 
     Raises:
         SchemaError: Names class and property.
     """
-    if len(name.encode()) > CLASS_NAME_BYTES_MAX:
-        raise SchemaError(f"class {name}: its name is longer than {CLASS_NAME_BYTES_MAX} bytes")
-    names = _Names(name, local, module)
+    stored_name = _class_name(name, stored_name)
+    names = _Names(name, stored_name, local, module)
     properties: dict[str, DeclaredProperty] = {}
     links: dict[str, Backlinks] = {}
     ignored: dict[str, FieldOptions] = {}
@@ -291,11 +312,32 @@ def declare(
             links[attribute] = value
         elif isinstance(value, FieldOptions) and attribute not in properties and attribute not in ignored:
             raise SchemaError(f"{name}.{attribute}: field() needs an annotation, as in `{attribute}: int = field()`")
-    return _assemble(name, kind, properties, links, ignored)
+    return _assemble(name, stored_name, kind, properties, links, ignored)
+
+
+def _class_name(name: str, stored_name: str | None) -> str:
+    """Return the name under which a class is stored."""
+    if stored_name is None:
+        if len(name.encode()) > CLASS_NAME_BYTES_MAX:
+            raise SchemaError(
+                f"class {name}: its name is longer than {CLASS_NAME_BYTES_MAX} bytes; store it under a shorter one,"
+                ' as in `class Short(Object, name="short")`'
+            )
+        return name
+    if not isinstance(stored_name, str):
+        raise SchemaError(f"class {name}: the name under which it is stored must be a str, not {stored_name!r}")
+    try:
+        size = len(stored_name.encode())
+    except UnicodeEncodeError:
+        size = 0
+    if not 0 < size <= CLASS_NAME_BYTES_MAX:
+        raise SchemaError(f"class {name}: the name {stored_name!r} must have 1 to {CLASS_NAME_BYTES_MAX} bytes")
+    return stored_name
 
 
 def _assemble(
     name: str,
+    stored_name: str,
     kind: ClassKind,
     properties: dict[str, DeclaredProperty],
     links: dict[str, Backlinks],
@@ -320,7 +362,8 @@ def _assemble(
             raise SchemaError(f"{name}.{one.attribute}: another property is stored as {one.property.name!r}")
         stored[one.property.name] = one.property
     key = keys[0].property.name if keys else None
-    return Declaration(name, kind, ClassSchema(name, kind, key, stored), tuple(ordered), links, ignored)
+    schema = ClassSchema(stored_name, kind, key, stored)
+    return Declaration(stored_name, name, kind, schema, tuple(ordered), links, ignored)
 
 
 def _options(default: Any) -> FieldOptions:
@@ -360,11 +403,17 @@ def _property(where: str, attribute: str, annotation: Any, options: FieldOptions
     elif hasattr(annotation, "__hinterland_collection__"):
         raise SchemaError(f"{where}: say what the collection holds, as in {annotation.__name__}[int]")
     element, is_optional = _without_none(element, names, where)
-    kind, value_class, target = _element(element, where)
+    kind, value_class = _element(element, where)
+    target = target_name = None
+    is_forward = False
+    if kind is PropertyType.LINK:
+        target, target_name, is_forward = _target(element)
     if kind is PropertyType.LINK and collection is CollectionType.SINGLE and not is_optional:
-        raise SchemaError(f"{where}: a link can always be missing; write {target} | None")
+        raise SchemaError(f"{where}: a link can always be missing; write {target_name} | None")
     if kind is PropertyType.LINK and is_optional and collection in (CollectionType.LIST, CollectionType.SET):
-        raise SchemaError(f"{where}: a list or set of links holds no None; write {collection.name.title()}[{target}]")
+        raise SchemaError(
+            f"{where}: a list or set of links holds no None; write {collection.name.title()}[{target_name}]"
+        )
     nullable = is_optional or kind is PropertyType.MIXED
     nullable = nullable or (kind is PropertyType.LINK and collection is CollectionType.DICTIONARY)
     name = attribute if options.name is None else options.name
@@ -373,7 +422,7 @@ def _property(where: str, attribute: str, annotation: Any, options: FieldOptions
     default, factory = options.default, options.default_factory
     if options.primary_key and default is MISSING and factory is None:
         factory = GENERATED if kind in (PropertyType.OBJECT_ID, PropertyType.UUID) else None
-    return DeclaredProperty(attribute, one, value_class, default, factory, options.primary_key)
+    return DeclaredProperty(attribute, one, value_class, default, factory, options.primary_key, target_name, is_forward)
 
 
 def _check_options(where: str, one: Property, options: FieldOptions) -> None:
@@ -402,24 +451,31 @@ def _without_none(element: Any, names: _Names, where: str) -> tuple[Any, bool]:
     return _resolve(parts[0], names, where), True
 
 
-def _element(element: Any, where: str) -> tuple[PropertyType, type | None, str | None]:
-    """Return type, value class and link target of a value."""
+def _target(element: Any) -> tuple[str, str, bool]:
+    """Return the class of a link as far as it is known, its name in Python, and whether it has yet to be found."""
     if isinstance(element, _Forward):
-        return PropertyType.LINK, None, element.name
-    if hasattr(element, "__hinterland_kind__"):
-        return PropertyType.LINK, None, element.__name__
+        return element.stored_name or element.name, element.name, element.stored_name is None
+    declaration: Declaration | None = getattr(element, "__hinterland__", None)
+    name: str = element.__name__
+    return (name if declaration is None else declaration.name), name, False
+
+
+def _element(element: Any, where: str) -> tuple[PropertyType, type | None]:
+    """Return type and value class of a value."""
+    if isinstance(element, _Forward) or hasattr(element, "__hinterland_kind__"):
+        return PropertyType.LINK, None
     try:
         kind = _TYPES.get(element)
     except TypeError:  # not hashable
         kind = None
     if kind is not None:
-        return kind, None if kind is PropertyType.MIXED else element, None
+        return kind, None if kind is PropertyType.MIXED else element
     if isinstance(element, type) and issubclass(element, Enum):
         values = {type(member.value) for member in element}
         if values == {int}:
-            return PropertyType.INT, element, None
+            return PropertyType.INT, element
         if values == {str}:
-            return PropertyType.STRING, element, None
+            return PropertyType.STRING, element
         raise SchemaError(f"{where}: the values of {element.__name__} must be all int or all str")
     raise SchemaError(
         f"{where}: {getattr(element, '__name__', element)} cannot be stored; annotate one of bool, int, float, str, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hinterland.errors import SchemaError
@@ -25,7 +26,9 @@ class Difference:
         return bool(self.classes or self.properties or self.indexes or self.text_indexes or self.changes)
 
 
-def difference(stored: Schema, wanted: Schema, *, advice: str | None = None) -> Difference:
+def difference(
+    stored: Schema, wanted: Schema, *, advice: str | None = None, titles: Mapping[str, str] | None = None
+) -> Difference:
     """Return what must be added to `stored` so that it has all of `wanted`.
 
     Args:
@@ -33,12 +36,15 @@ def difference(stored: Schema, wanted: Schema, *, advice: str | None = None) -> 
         wanted: The classes as declared.
         advice: What to do about a property whose type differs; without it such properties are
             returned as `changes`.
+        titles: What messages call the classes, by stored name.
 
     Raises:
         SchemaError: A class exists in another form or, with `advice`, a property; names both forms.
     """
     found = Difference()
+    titles = titles or {}
     for one in wanted:
+        title = titles.get(one.name, one.name)
         if one.name not in stored:
             found.classes.append(one)
             found.properties.extend((one.name, each) for each in one.properties.values() if each.name != one.key)
@@ -46,12 +52,12 @@ def difference(stored: Schema, wanted: Schema, *, advice: str | None = None) -> 
         known = stored[one.name]
         if known.kind is not one.kind:
             raise SchemaError(
-                f"class {one.name} is {known.kind.name.lower()} in the realm and declared {one.kind.name.lower()};"
+                f"class {title} is {known.kind.name.lower()} in the realm and declared {one.kind.name.lower()};"
                 " give the new class another name"
             )
         if known.key != one.key:
             raise SchemaError(
-                f"class {one.name} has the primary key {known.key or 'nothing'} in the realm"
+                f"class {title} has the primary key {known.key or 'nothing'} in the realm"
                 f" and is declared with {one.key or 'nothing'}; give the new class another name, and copy the objects"
             )
         for each in one.properties.values():
@@ -61,7 +67,7 @@ def difference(stored: Schema, wanted: Schema, *, advice: str | None = None) -> 
                 continue
             if _form(old) != _form(each):
                 if advice is not None or one.key == each.name:
-                    raise SchemaError(_refusal(one.name, old, each, is_key=one.key == each.name, advice=advice or ""))
+                    raise SchemaError(_refusal(title, old, each, is_key=one.key == each.name, advice=advice or ""))
                 found.changes.append((one.name, old, each))
                 continue
             # An index that is no longer declared stays: another program may want it.
@@ -76,8 +82,8 @@ def _form(one: Property) -> tuple[object, ...]:
     return one.type, one.collection, one.target, one.nullable
 
 
-def _refusal(class_name: str, old: Property, new: Property, *, is_key: bool, advice: str) -> str:
-    what = f"{class_name}.{new.name} is {describe(old)} in the realm and declared {describe(new)}; "
+def _refusal(title: str, old: Property, new: Property, *, is_key: bool, advice: str) -> str:
+    what = f"{title}.{new.name} is {describe(old)} in the realm and declared {describe(new)}; "
     if is_key:
         return what + "a primary key cannot change: declare a class of another name, and copy the objects"
     return what + advice

@@ -234,3 +234,36 @@ def test_field_takes_one_kind_of_default() -> None:
     """field() with default and default_factory is refused."""
     with pytest.raises(SchemaError, match="not both"):
         hl.field(default=1, default_factory=int)  # type: ignore[call-overload]
+
+
+def test_a_class_can_be_stored_under_another_name() -> None:
+    """The class keyword `name` gives the stored name; subclasses have their own."""
+
+    class Person(hl.Object, name="person_v1"):
+        friend: Person | None = None
+
+    class Student(Person):
+        number: int = 0
+
+    declaration = Person.__hinterland__
+    assert (Person.__name__, declaration.python_name, declaration.name) == ("Person", "Person", "person_v1")
+    assert declaration.schema.name == "person_v1"
+    assert declaration.title == "Person (stored as 'person_v1')"
+    assert Student.__hinterland__.name == Student.__hinterland__.title == "Student"
+    for one in (declaration, Student.__hinterland__):
+        assert one.schema.properties["friend"].target == "person_v1"
+
+
+@pytest.mark.parametrize("name", ["", "x" * 58, 5, b"x", "\ud800"])
+def test_a_stored_class_name_must_fit(name: Any) -> None:
+    """A stored name is a text of 1 to 57 bytes."""
+    with pytest.raises(SchemaError, match="class Person: the name"):
+
+        class Person(hl.Object, name=name):
+            age: int = 0
+
+
+def test_a_class_with_a_long_name_can_be_stored_under_a_short_one() -> None:
+    """Only the stored name is limited."""
+    made = type(hl.Object)("X" * 80, (hl.Object,), {"__module__": __name__, "__annotations__": {"a": int}}, name="x")
+    assert made.__hinterland__.name == "x"

@@ -20,7 +20,24 @@ def make(name: str, base: type = hl.Object, values: dict[str, Any] | None = None
     return type(base)(name, (base,), {"__module__": __name__, "__annotations__": annotations, **(values or {})})
 
 
+def named(name: str, stored_name: str, **annotations: Any) -> Any:
+    """Make a class that is stored under another name."""
+    body = {"__module__": __name__, "__annotations__": annotations}
+    return type(hl.Object)(name, (hl.Object,), body, name=stored_name)
+
+
 REFUSED = [
+    ([named("A", "s", x=int), named("B", "s", x=int)], "the classes A and B of the schema are both stored as 's'"),
+    ([named("A", "B", x=int), make("B", x=int)], "the classes A and B of the schema are both stored as 'B'"),
+    ([named("A", "s", x="s | None")], "A.x: s is not among the classes of the schema"),
+    (
+        [make("A", x="B | None"), named("B", "b1", y=int), named("B", "b2", y=int)],
+        "A.x: B may be one of several classes, stored as 'b1' and 'b2'; give one another Python name",
+    ),
+    (
+        [named("A", "s", y=int), make("B", x="int", values={"a": hl.backlinks("s", "y")})],
+        "B.a: s is not among the classes",
+    ),
     ([make("A", x="B | None")], "A.x: B is not among the classes of the schema"),
     ([make("A", x="B | None"), make("B", hl.AsymmetricObject, y=int)], "A.x: nothing can link to B"),
     ([make("A", x="hl.Set[B]"), make("B", hl.EmbeddedObject, y=int)], "A.x: embedded objects cannot be in a set"),
@@ -102,3 +119,13 @@ def test_additions() -> None:
     assert found.indexes == [("A", "x")]
     assert difference(Schema(), schema_of(X)).classes[0].name == "A"
     assert not difference(schema_of(indexed), schema_of(X))
+
+
+def test_targets_get_their_stored_names() -> None:
+    """Links to classes that were declared later lead to their stored names once the schema is known."""
+    first, second = make("A", x="B | None", y="hl.List[B]"), named("B", "stored", back="A | None")
+    found = validate(one.__hinterland__ for one in (first, second))
+    assert list(found) == ["A", "stored"]
+    assert [one.target for one in found["A"].schema.properties.values()] == [None, "stored", "stored"]
+    assert found["stored"].schema.properties["back"].target == "A"
+    assert [one.property for one in found["A"].properties] == list(found["A"].schema.properties.values())
