@@ -24,7 +24,7 @@ LOG_LINES_SHOWN: Final = 12
 class DemoFailedError(HinterlandError):
     """A process of the demo failed or took too long."""
 
-    code = "HL-D001"
+    code = "HL-X001"
 
 
 class Actor:
