@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from hinterland.errors import QueryArgumentError
 from hinterland.query.ast import Argument, Index, KeyPathArgument, Path, Step
-from hinterland.query.constants import find_class
 from hinterland.query.nested import nested
 from hinterland.query.operands import Many, One, Source, Value, quote
 from hinterland.query.problems import did_you_mean
@@ -277,7 +276,7 @@ class Walker:
         name, link = steps[at + 1], steps[at + 2] if at + 2 < len(steps) else None
         if not isinstance(name, Step) or not isinstance(link, Step):
             raise self.scope.error("a backlink is written @links.Class.property", steps[at].at)
-        origin = find_class(self.catalog.schema, self.compiler.class_aliases.get(name.name, name.name))
+        origin = self.catalog.schema.classes.get(self.compiler.class_aliases.get(name.name, name.name))
         if origin is None:
             hint = did_you_mean(name.name, {**self.catalog.schema.classes, **self.compiler.class_aliases})
             raise self.scope.error(f"there is no class {name.name!r}{hint}", name.at)
