@@ -117,6 +117,8 @@ class App:
             connection_id=connection_id,
             body_bytes_max=self.config.body_bytes_max,
         )
+        if agreed.is_flexible:
+            machine.fail(114)
         if chosen is None:
             machine.fail(105, f"versions 2 to {PROTOCOL_VERSION_MAX} are spoken here")
         connection = self._connection(machine, principal, send)

@@ -17,12 +17,14 @@ from typing import Final, NamedTuple, TypeAlias
 from hinterland.errors import ChangesetError, StorageError
 from hinterland.protocol.server_session import (
     AllocateIdent,
+    ChangeView,
     ClientFile,
     Cursor,
     HistoryBatch,
     IntegrateUpload,
     LoadClientFile,
     ReadHistory,
+    ReadView,
     ServerSession,
 )
 from hinterland.server.integration import Integrator
@@ -36,7 +38,7 @@ __all__ = ["Answer", "FileIdent", "Job", "RealmFile", "Refusal", "deliver"]
 
 _log = logging.getLogger("hinterland.server")
 
-Job: TypeAlias = AllocateIdent | LoadClientFile | IntegrateUpload | ReadHistory
+Job: TypeAlias = AllocateIdent | LoadClientFile | IntegrateUpload | ReadHistory | ChangeView | ReadView
 
 _BUSY: Final = 201
 _BAD_CHANGESET: Final = 212
@@ -146,6 +148,8 @@ class RealmFile:
                 answers[number] = self._read(job)
             elif isinstance(job, LoadClientFile):
                 answers[number] = self._load(job)
+            else:
+                answers[number] = Refusal(_BUSY, "this realm keeps no views")
         self._integrator.trim()
         return [answers[number] for number in range(len(jobs))]
 
