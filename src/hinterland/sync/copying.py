@@ -15,8 +15,8 @@ from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import Changeset, Clear, CreateObject, Instruction
 from hinterland.errors import UsageError
 from hinterland.store.applier import apply
+from hinterland.store.contents import property_instructions
 from hinterland.store.store import Store
-from hinterland.sync.difference import property_instructions
 from hinterland.values import Key
 
 if TYPE_CHECKING:
