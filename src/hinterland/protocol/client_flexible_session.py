@@ -59,11 +59,15 @@ INVARIANT_FAILED: Final = 101
 
 @dataclass(frozen=True, slots=True)
 class QuerySet:
-    """One version of a file's queries; `snapshot` is the local version of the commit that made it."""
+    """One version of a file's queries.
+
+    `snapshot` is the local version of the commit that made it, `server_version` what was integrated by then.
+    """
 
     version: int
     query: str = "{}"
     snapshot: int = 0
+    server_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +202,7 @@ class FlexibleClientSession(ClientSession):
             self._query_sent = waiting.version
             self.request_mark()
             return QueryChange(self.number, waiting.version, waiting.query)
-        self._upload_wanted = UploadWanted(self, self._upload_client, waiting.snapshot)
+        self._upload_wanted = UploadWanted(self, self._upload_client, (waiting.snapshot, waiting.server_version))
         self._emit(self._upload_wanted)
         return None
 

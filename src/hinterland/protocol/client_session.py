@@ -103,12 +103,13 @@ class DownloadReceived:
 class UploadWanted:
     """Read what to upload after version `after`, then call `upload` with this very event.
 
-    With `until`, only up to that version: what was committed later must follow a QUERY (flx.md §1.6).
+    With `until`, a local version and the server version that was integrated by then, only up to that: what
+    was committed later must follow a QUERY (flx.md §1.6).
     """
 
     session: ClientSession
     after: int
-    until: int | None = None
+    until: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

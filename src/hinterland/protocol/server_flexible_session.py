@@ -69,22 +69,29 @@ class BootstrapPart(NamedTuple):
 class Bootstrap:
     """What turns a client's old view into its new one, as of `server_version`.
 
-    There is at least one part, and at least one changeset in all (flx.md §0 rule 2).
+    There is at least one part, and at least one changeset in all (flx.md §0 rule 2). `is_first` says that the
+    client has no old view, so that nothing of the history before is for it.
     """
 
     query_version: int
     server_version: int
+    version_salt: int
     client_version: int
     parts: Sequence[BootstrapPart]
+    is_first: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ViewChange:
-    """The answer to `ChangeView`: a bootstrap, why there is none, or nothing to do."""
+    """The answer to `ChangeView`: a bootstrap, why there is none, or nothing to do.
+
+    `groups` are what the driver calls the parts of the realm that the client is to hear of.
+    """
 
     query_version: int
     bootstrap: Bootstrap | None = None
     problem: str = ""
+    groups: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True, eq=False)
@@ -133,6 +140,7 @@ class FlexibleSession(ServerSession):
         "_queries_waiting",
         "_recorded_sent",
         "_waiting_marks",
+        "groups",
         "query_version",
         "reason",
         "schema_version",
@@ -143,6 +151,8 @@ class FlexibleSession(ServerSession):
         self.schema_version = bind.schema_version
         self.query_version = 0
         """The version of the queries that the client was last sent something for."""
+        self.groups: frozenset[int] = frozenset()
+        """Of which parts of the realm the client is to hear, as far as is known: for the driver."""
         self._bootstraps: deque[_Sending] = deque()
         self._waiting_marks: list[_WaitingMark] = []
         self._queries_waiting = 0
@@ -191,6 +201,12 @@ class FlexibleSession(ServerSession):
 
     # -- from the driver -------------------------------------------------------------------------
 
+    def upload_integrated(self, recorded: Cursor, *, is_download_due: bool) -> None:
+        """See `ServerSession`; a read may have overtaken the answer, and know of later uploads."""
+        if recorded.client_version < self._recorded.client_version:
+            recorded = self._recorded
+        super().upload_integrated(recorded, is_download_due=is_download_due)
+
     def view_changed(self, change: ViewChange) -> None:
         """The view is what the client asked for, or stays what it was: send what follows."""
         self._queries_waiting -= 1
@@ -202,7 +218,8 @@ class FlexibleSession(ServerSession):
             return
         if change.problem:
             self._connection.send(encode(QueryError(self.number, BAD_QUERY, change.problem, change.query_version)))
-        elif change.bootstrap is not None:
+        self.groups |= change.groups
+        if change.bootstrap is not None:
             self._bootstraps.append(_Sending(change.bootstrap))
         self._is_download_due = True
         if is_resumption:
@@ -219,7 +236,7 @@ class FlexibleSession(ServerSession):
             return
         self._is_waiting = False
         sending = self._bootstraps[0] if self._bootstraps else None
-        if sending is not None and (sending.part or self.server_version_sent >= sending.bootstrap.server_version - 1):
+        if sending is not None and self._may_send(sending):
             self._send_part(sending)
             return
         self._is_reading = True
@@ -227,6 +244,11 @@ class FlexibleSession(ServerSession):
         for mark in self._waiting_marks:
             mark.is_covered = True
         self._connection.request(ReadView(self, self.ident, self.server_version_sent, self.client_version_seen))
+
+    def _may_send(self, sending: _Sending) -> bool:
+        """Return whether all that comes before a bootstrap has been sent."""
+        bootstrap = sending.bootstrap
+        return bootstrap.is_first or sending.part > 0 or self.server_version_sent >= bootstrap.server_version - 1
 
     def _wait_for_room(self) -> None:
         if not self._is_waiting:
@@ -239,7 +261,8 @@ class FlexibleSession(ServerSession):
         part = bootstrap.parts[sending.part]
         sending.part += 1
         is_last = sending.part == len(bootstrap.parts)
-        self._latest_version = max(self._latest_version, bootstrap.server_version)
+        if bootstrap.server_version > self._latest_version:
+            self._latest_version, self._latest_salt = bootstrap.server_version, bootstrap.version_salt
         self.query_version = bootstrap.query_version
         if is_last:
             self._bootstraps.popleft()

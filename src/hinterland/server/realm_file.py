@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from hinterland.errors import ChangesetError, StorageError
+from hinterland.protocol.server_flexible_session import FlexibleSession, ViewBatch, ViewChange
 from hinterland.protocol.server_session import (
     AllocateIdent,
     ChangeView,
@@ -29,6 +30,8 @@ from hinterland.protocol.server_session import (
 )
 from hinterland.server.integration import Integrator
 from hinterland.server.tail import DOWNLOAD_BYTES_MAX, TailEntry, make_batch, tail_entry
+from hinterland.server.views.tables import ViewTables
+from hinterland.server.views.views import ViewPolicy, Views
 from hinterland.store.collector import collector_paused
 from hinterland.store.server_history import Newest, ServerHistory
 from hinterland.store.store import Store
@@ -42,6 +45,13 @@ Job: TypeAlias = AllocateIdent | LoadClientFile | IntegrateUpload | ReadHistory 
 
 _BUSY: Final = 201
 _BAD_CHANGESET: Final = 212
+_UNKNOWN_VIEW: Final = 217
+_SESSION_CODE_MIN: Final = 200
+_IS_QUERY_BASED: Final = 113
+_IS_FULL: Final = 114
+
+TYPE_SETTING: Final = "realm_type"
+"""Setting of a realm file: "full" (the default) or "query", fixed when the first client file is made."""
 
 
 class FileIdent(NamedTuple):
@@ -58,13 +68,15 @@ class Refusal(NamedTuple):
     detail: str
 
 
-Answer: TypeAlias = FileIdent | ClientFile | Cursor | HistoryBatch | Refusal | None
+Answer: TypeAlias = FileIdent | ClientFile | Cursor | HistoryBatch | ViewChange | ViewBatch | Refusal | None
 
 
 def deliver(job: Job, answer: Answer) -> None:
     """Give a session the answer to its job."""
     session = job.session
-    if isinstance(answer, Refusal):
+    if isinstance(answer, Refusal) and answer.code < _SESSION_CODE_MIN:
+        session.fail_connection(answer.code, answer.detail)
+    elif isinstance(answer, Refusal):
         session.has_lost_upload = session.has_lost_upload or isinstance(job, IntegrateUpload)
         session.fail(answer.code, answer.detail)
     elif isinstance(answer, FileIdent):
@@ -74,6 +86,12 @@ def deliver(job: Job, answer: Answer) -> None:
     elif isinstance(answer, Cursor):
         is_due = isinstance(job, IntegrateUpload) and bool(job.entries)
         session.upload_integrated(answer, is_download_due=is_due)
+    elif isinstance(answer, ViewChange | ViewBatch):
+        assert isinstance(session, FlexibleSession)
+        if isinstance(answer, ViewChange):
+            session.view_changed(answer)
+        else:
+            session.view_read(answer)
     else:
         session.client_file_loaded(answer)
 
@@ -87,6 +105,7 @@ class RealmFile:
         make_salt: Gives salts for client files, each from 1 to 2^63-1.
         clock: Gives Unix time in seconds.
         download_bytes_max: Limit for the changesets of one DOWNLOAD that holds several.
+        view_policy: Who may see and write what in a query-based realm.
     """
 
     def __init__(
@@ -97,8 +116,10 @@ class RealmFile:
         make_salt: Callable[[], int],
         clock: Callable[[], float],
         download_bytes_max: int = DOWNLOAD_BYTES_MAX,
+        view_policy: ViewPolicy | None = None,
     ) -> None:
         self.store = store
+        self._view_policy = view_policy
         self._download_bytes_max = download_bytes_max
         self._make_salt = make_salt
         self._clock = clock
@@ -107,8 +128,42 @@ class RealmFile:
         if not self._history.exists:
             with store.begin_write() as transaction:
                 ServerHistory.create_tables(transaction)
-        store.end_read()
+        self._version_salt = version_salt
+        self._views: Views | None = None
         self._integrator = Integrator(self._history, version_salt)
+        if store.setting(TYPE_SETTING) == "query":
+            self._keep_views()
+        store.end_read()
+
+    def _keep_views(self) -> None:
+        """From now on clients see parts of the realm."""
+        self._views = Views(
+            self.store,
+            self._history,
+            version_salt=self._version_salt,
+            clock=self._clock,
+            policy=self._view_policy,
+            download_bytes_max=self._download_bytes_max,
+        )
+        self._integrator = self._views.integrator
+
+    def _start_over(self) -> None:
+        """After a transaction that failed: nothing in memory is known to be so."""
+        if self._views is not None:
+            self._views.forget()
+        self._views = None
+        self._integrator = Integrator(self._history, self._version_salt)
+        if self.store.setting(TYPE_SETTING) == "query":
+            self._keep_views()
+
+    @property
+    def is_query_based(self) -> bool:
+        """Whether clients subscribe to queries, and see what those select only."""
+        return self._views is not None
+
+    def take_affected(self) -> set[int]:
+        """Return the groups of a query-based realm whose clients have something new to see since the last call."""
+        return set() if self._views is None else self._views.take_affected()
 
     @property
     def newest(self) -> Newest:
@@ -136,7 +191,7 @@ class RealmFile:
         own, so that a bad one costs nobody but its sender. What is returned is durable.
         """
         answers: dict[int, Answer] = {}
-        writes = [n for n, job in enumerate(jobs) if type(job) in (AllocateIdent, IntegrateUpload)]
+        writes = [n for n, job in enumerate(jobs) if type(job) in _WRITING]
         if writes:
             size = sum(len(e.changeset) for job in jobs if type(job) is IntegrateUpload for e in job.entries)
             with collector_paused(size):
@@ -148,8 +203,8 @@ class RealmFile:
                 answers[number] = self._read(job)
             elif isinstance(job, LoadClientFile):
                 answers[number] = self._load(job)
-            else:
-                answers[number] = Refusal(_BUSY, "this realm keeps no views")
+            elif isinstance(job, ReadView):
+                answers[number] = self._read_view(job)
         self._integrator.trim()
         return [answers[number] for number in range(len(jobs))]
 
@@ -160,9 +215,13 @@ class RealmFile:
     def _process_writes(self, jobs: Sequence[Job], answers: dict[int, Answer]) -> None:
         try:
             with self.store.begin_write() as transaction:
+                if self._views is not None:
+                    self._views.load()
                 for number, job in enumerate(jobs):
                     if isinstance(job, AllocateIdent):
-                        answers[number] = self._allocate(job)
+                        answers[number] = self._allocate(transaction, job)
+                    elif isinstance(job, ChangeView):
+                        answers[number] = self._change_view(transaction, job)
                     elif isinstance(job, LoadClientFile):
                         answers[number] = self._load(job)
                     elif isinstance(job, IntegrateUpload):
@@ -172,17 +231,55 @@ class RealmFile:
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing was written
             is_known = isinstance(error, StorageError | sqlite3.Error)
             _log.error("%s: %s", self.store.path, error, exc_info=None if is_known else error)
-            self._integrator.forget()
+            self._start_over()
             for number, job in enumerate(jobs):
-                if not isinstance(job, ReadHistory):
+                if not isinstance(job, ReadHistory | ReadView):
                     answers[number] = Refusal(_BUSY, "the realm cannot be written now")
         finally:
             self.store.end_read()  # a pinned snapshot would keep SQLite from reusing the log
 
-    def _allocate(self, job: AllocateIdent) -> FileIdent:
+    def _allocate(self, transaction: WriteTransaction, job: AllocateIdent) -> FileIdent | Refusal:
+        refusal = self._check_type(job.session)
+        if refusal is not None:
+            return refusal
+        if self.store.setting(TYPE_SETTING) is None:
+            self._decide_type(transaction, job.session)
         salt = self._make_salt()
         ident = self._history.add_client(salt=salt, user=job.session.user, now_s=int(self._clock()))
         return FileIdent(ident, salt)
+
+    def _check_type(self, session: ServerSession) -> Refusal | None:
+        """Refuse a client of the mode in which the realm was not made; one without clients takes either."""
+        is_flexible = isinstance(session, FlexibleSession)
+        if is_flexible == self.is_query_based:
+            return None
+        if is_flexible and self.store.setting(TYPE_SETTING) is None and not self._history.clients():
+            return None
+        return Refusal(_IS_FULL if is_flexible else _IS_QUERY_BASED, f"{session.path!r} was made in that mode")
+
+    def _decide_type(self, transaction: WriteTransaction, session: ServerSession) -> None:
+        """Fix the realm's type by the mode of its first client."""
+        is_query_based = isinstance(session, FlexibleSession)
+        transaction.set_setting(TYPE_SETTING, "query" if is_query_based else "full")
+        if is_query_based:
+            ViewTables(self.store.connection).create()
+            self._keep_views()
+
+    def _change_view(self, transaction: WriteTransaction, job: ChangeView) -> ViewChange | Refusal:
+        client = self._history.client(job.ident)
+        if self._views is None or client is None or self._holders.get(job.ident) is not job.session:
+            return Refusal(_BUSY, f"file {job.ident} is in a newer session")
+        if job.session.has_lost_upload:
+            return Refusal(_BUSY, "an earlier upload was refused")
+        self._views.load()
+        change = self._views.change(transaction, client, job)
+        return change or Refusal(_UNKNOWN_VIEW, f"what file {job.ident} sees is not known")
+
+    def _read_view(self, job: ReadView) -> ViewBatch | Refusal:
+        client = self._history.client(job.ident)
+        if self._views is None or client is None:
+            return Refusal(_BUSY, "this realm keeps no views")
+        return self._views.read(client, job)
 
     def _upload(self, transaction: WriteTransaction, job: IntegrateUpload) -> Cursor | Refusal:
         if self._holders.get(job.ident, job.session) is not job.session:
@@ -220,7 +317,10 @@ class RealmFile:
         _log.warning("%s: upload of file %d refused: %.500s", self.store.path, job.ident, error)
         return Refusal(_BAD_CHANGESET, str(error))
 
-    def _load(self, job: LoadClientFile) -> ClientFile | None:
+    def _load(self, job: LoadClientFile) -> ClientFile | Refusal | None:
+        refusal = self._check_type(job.session)
+        if refusal is not None:
+            return refusal
         client = self._history.client(job.ident)
         if client is None:
             return None
@@ -244,6 +344,9 @@ class RealmFile:
         entries = map(tail_entry, self._history.entries(job.begin, job.end))
         total = self._integrator.newest.bytes_total
         return make_batch(entries, job.ident, job.client_version, job.end, total, bytes_max=self._download_bytes_max)
+
+
+_WRITING: Final = frozenset({AllocateIdent, IntegrateUpload, ChangeView})
 
 
 def _is_about_content(error: Exception) -> bool:

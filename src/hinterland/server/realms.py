@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hinterland.errors import HinterlandError
+from hinterland.protocol.server_flexible_session import FlexibleSession
 from hinterland.protocol.server_session import (
     AllocateIdent,
+    ChangeView,
     IntegrateUpload,
     LoadClientFile,
     ReadHistory,
@@ -29,6 +31,7 @@ from hinterland.server.config import Config
 from hinterland.server.layout import PATH_SETTING, DataDirectory
 from hinterland.server.realm_file import Answer, Job, RealmFile, Refusal, deliver
 from hinterland.server.tail import TAIL_BYTES_MAX, HistoryTail, TailEntry
+from hinterland.server.views.tables import EVERYBODY
 from hinterland.store.store import Store
 
 if TYPE_CHECKING:
@@ -67,6 +70,7 @@ class LiveRealm:
         "holders",
         "is_running",
         "jobs",
+        "listeners",
         "path",
         "salt",
         "sessions",
@@ -82,6 +86,8 @@ class LiveRealm:
         self.version = 0
         self.salt = 0
         self.sessions: dict[ServerSession, ClientConnection] = {}
+        self.listeners: dict[int, set[ServerSession]] = {}
+        """Of a query-based realm: the sessions that are to hear of a group of objects."""
         self.holders: dict[int, ServerSession] = {}  # by client file ident: the session that has it
         self.tail = HistoryTail()
         self.jobs: list[tuple[Job, ClientConnection]] = []
@@ -96,9 +102,17 @@ class LiveRealm:
 class _Outcome:
     """What a worker thread brings back."""
 
-    __slots__ = ("answers", "file", "new_entries")
+    __slots__ = ("affected", "answers", "file", "new_entries")
 
-    def __init__(self, file: RealmFile | None, answers: list[Answer], new_entries: list[TailEntry]) -> None:
+    def __init__(
+        self,
+        file: RealmFile | None,
+        answers: list[Answer],
+        new_entries: list[TailEntry],
+        affected: set[int] | None = None,
+    ) -> None:
+        self.affected = affected
+        """The groups of a query-based realm that changed; None when all sessions are to be told."""
         self.file = file
         self.answers = answers
         self.new_entries = new_entries
@@ -132,6 +146,11 @@ class Realms:
     def leave(self, realm: LiveRealm, session: ServerSession) -> None:
         """Remove a session from its realm."""
         realm.sessions.pop(session, None)
+        for group in session.groups if isinstance(session, FlexibleSession) else ():
+            listeners = realm.listeners.get(group, set())
+            listeners.discard(session)
+            if not listeners:
+                realm.listeners.pop(group, None)
         if realm.holders.get(session.ident) is session:
             del realm.holders[session.ident]
         self._forget_if_unused(realm)
@@ -198,6 +217,8 @@ class Realms:
                     return _Outcome(None, [None] * len(jobs), [])
             before = file.newest
             answers = file.process(jobs)
+            if file.is_query_based:
+                return _Outcome(file, answers, [], file.take_affected())
             entries: list[TailEntry] = []
             if 0 < file.newest.bytes_total - before.bytes_total <= TAIL_BYTES_MAX:
                 entries = file.entries_after(before.version)
@@ -246,7 +267,7 @@ class Realms:
         if realm.jobs:
             self._start(realm)
         if grew:
-            self._wake(realm)
+            self._wake(realm, outcome.affected)
         self._close_surplus()
         self._forget_if_unused(realm)
 
@@ -256,6 +277,9 @@ class Realms:
             deliver(job, answer)
             if type(job) is LoadClientFile and job.session.state is SessionState.SYNCING:
                 self._take_over(realm, job.session)
+            elif type(job) is ChangeView and isinstance(job.session, FlexibleSession):
+                for group in job.session.groups:
+                    realm.listeners.setdefault(group, set()).add(job.session)
         except Exception:  # noqa: BLE001 - see above
             _log.exception("realm %s: an answer could not be delivered", realm.path)
             connection.drop()
@@ -272,10 +296,16 @@ class Realms:
 
     # -- waking ----------------------------------------------------------------------------------
 
-    def _wake(self, realm: LiveRealm) -> None:
-        """Tell all sessions of a realm that it grew, a slice at a time."""
+    def _wake(self, realm: LiveRealm, affected: set[int] | None) -> None:
+        """Tell the sessions of a realm that it grew, a slice at a time; in a query-based one those whom it concerns."""
         is_waking = realm.to_wake is not None
-        realm.to_wake = list(realm.sessions)
+        if affected is None or EVERYBODY in affected:
+            realm.to_wake = list(realm.sessions)
+        else:
+            concerned = set(realm.to_wake or ())
+            for group in affected:
+                concerned.update(realm.listeners.get(group, ()))
+            realm.to_wake = list(concerned)
         if not is_waking:
             self._wake_slice(realm)
 

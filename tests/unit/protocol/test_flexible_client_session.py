@@ -122,7 +122,7 @@ def test_a_first_open_is_sequence_a() -> None:
     assert events == [MarkReached(client.session, 1), QueriesCompleted(client.session, 0)]
     assert client.says() == []
     (wanted,) = client.events()
-    assert (wanted.after, wanted.until) == (0, 3)
+    assert (wanted.after, wanted.until) == (0, (3, 0))
     assert not client.connection.upload(wanted, (), 3, 0, 5)
     assert client.says() == [
         'QueryChange(session=1, version=1, query=\'{"T":"(TRUEPREDICATE)"}\')',
@@ -160,13 +160,13 @@ def test_scenario_6_ident_carries_the_active_set(scenario: str) -> None:
 
 def test_scenario_7_writes_and_query_sets_keep_their_order() -> None:
     """What was written before a set was committed is uploaded before its QUERY (flx.md §1.6, §7.1)."""
-    client = Client(queries=FileQueries(ACTIVE.active, True, (QuerySet(3, "{}", 8), QuerySet(4, "{}", 10))))
+    client = Client(queries=FileQueries(ACTIVE.active, True, (QuerySet(3, "{}", 8, 4), QuerySet(4, "{}", 10, 4))))
     client.session.advance(11)
     client.says()
     client.hears(Mark(1, 1))
     assert client.says() == []
     said: list[str] = []
-    for until, position in ((8, 8), (10, 10), (None, 11)):
+    for until, position in (((8, 4), 8), ((10, 4), 10), (None, 11)):
         (wanted,) = client.events()
         assert isinstance(wanted, UploadWanted)
         assert wanted.until == until

@@ -116,6 +116,7 @@ def bootstrap(query_version: int, version: int, parts: int = 1, client_version: 
     return Bootstrap(
         query_version,
         version,
+        555,
         client_version,
         [BootstrapPart(b"x", 1, 0, (n + 1) / parts) for n in range(parts)],
     )
