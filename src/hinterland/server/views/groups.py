@@ -135,11 +135,25 @@ class Groups:
         self.compile(class_name, text, condition)  # before anything is written
         number = self._tables.add_group(class_name, text, condition)
         group = self._enter(GroupRow(number, class_name, text, condition))
+        if group.anchors is not None:
+            self._index_columns(class_name, {one.field for one in group.anchors.any_of})
         if not group.is_all:
             class_id = self._store.tables[class_name].id
             sql, parameters = group.statement.select(f"{class_id}, t._row, {number}")
             self._store.connection.execute(f"INSERT INTO _members {sql}", parameters)
         return group
+
+    def _index_columns(self, class_name: str, fields: Iterable[str]) -> None:
+        """Index what queries look up: what one client asks by, others will, with other constants."""
+        table = self._store.tables[class_name]
+        for field_name in fields:
+            column = table.columns[field_name]
+            if column is table.key_column or column.property.indexed:
+                continue
+            index = quote(f"{table.name}.{column.name}#view")
+            self._store.connection.execute(
+                f"CREATE INDEX IF NOT EXISTS {index} ON {quote(table.name)}({quote(column.name)})"
+            )
 
     def drop(self, number: int) -> None:
         """Forget a group that nobody asks any more."""

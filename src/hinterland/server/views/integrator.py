@@ -118,6 +118,7 @@ class ViewIntegrator(Integrator):
         """See `Integrator.forget`."""
         super().forget()
         self._moves.clear()
+        self._tables.forget()
 
     def forget_projections(self) -> None:
         """A client's view of the past has changed."""
@@ -156,6 +157,8 @@ class ViewIntegrator(Integrator):
         reached = [step for step in self._tables.steps(client) if step.version <= base]
         if len(reached) > 1:
             self.drop_steps(client, [step.version for step in reached[:-1]])
+        if reached and reached[-1].version > before:
+            self._tables.drop_moved(client, base)
         if before // LOG_VERSIONS_PER_PRUNING != base // LOG_VERSIONS_PER_PRUNING:
             self._tables.drop_log(min(one.base_version for one in self._history.clients()))
 

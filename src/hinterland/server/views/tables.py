@@ -38,6 +38,8 @@ __all__ = [
     "encode_names",
 ]
 
+STEPS_CACHED_MAX: Final = 20_000
+
 EVERYBODY: Final = 0
 """The group that every client is in: it sees the schema."""
 
@@ -156,6 +158,9 @@ class ViewTables:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._execute = connection.execute
+        self._steps: dict[
+            int, list[Step]
+        ] = {}  # those of clients that were asked for, since listeners ask all the time
 
     def create(self) -> None:
         """Make the tables, inside a write transaction."""
@@ -245,8 +250,20 @@ class ViewTables:
 
     # -- steps -----------------------------------------------------------------------------------
 
+    def forget(self) -> None:
+        """The transaction was rolled back: read anew."""
+        self._steps.clear()
+
     def steps(self, client: int) -> list[Step]:
         """Return a client's steps, oldest first."""
+        found = self._steps.get(client)
+        if found is None:
+            if len(self._steps) >= STEPS_CACHED_MAX:
+                self._steps.clear()
+            found = self._steps[client] = self._read_steps(client)
+        return found
+
+    def _read_steps(self, client: int) -> list[Step]:
         groups: dict[int, set[int]] = {}
         for version, group in self._execute("SELECT version, grp FROM _step_groups WHERE client = ?", (client,)):
             groups.setdefault(version, set()).add(group)
@@ -267,6 +284,7 @@ class ViewTables:
 
     def add_step(self, client: int, step: Step, moved: bytes) -> None:
         """Add a client's newest step."""
+        self._steps.pop(client, None)
         self._execute(
             "INSERT INTO _steps VALUES (?,?,?,?,?)", (client, step.version, step.query_version, step.query, moved)
         )
@@ -276,16 +294,22 @@ class ViewTables:
 
     def rename_step(self, client: int, version: int, query_version: int) -> None:
         """Note that the client calls the queries of a step by another version."""
+        self._steps.pop(client, None)
         self._execute(
             "UPDATE _steps SET query_version = ? WHERE client = ? AND version = ?", (query_version, client, version)
         )
 
     def drop_steps(self, client: int, versions: Sequence[int]) -> None:
         """Forget steps of a client."""
+        self._steps.pop(client, None)
         for table in ("_steps", "_step_groups"):
             self._connection.executemany(
                 f"DELETE FROM {table} WHERE client = ? AND version = ?", [(client, version) for version in versions]
             )
+
+    def drop_moved(self, client: int, until: int) -> None:
+        """Forget what bootstraps moved that the client has acknowledged."""
+        self._execute("UPDATE _steps SET moved = x'' WHERE client = ? AND version <= ?", (client, until))
 
     # -- own versions ----------------------------------------------------------------------------
 

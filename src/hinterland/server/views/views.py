@@ -42,6 +42,7 @@ __all__ = ["ReadFilter", "ViewPolicy", "Views"]
 EPOCH_S: Final = 1_420_070_400
 """2015-01-01, where timestamps of the protocol begin."""
 
+LOGS_MAX: Final = 100
 PROJECTED_BYTES_MAX: Final = 4 * 1024 * 1024
 BOOTSTRAP_BYTES_MAX: Final = 64 * 1024 * 1024
 
@@ -115,7 +116,9 @@ class Views:
         )
         self._projected: OrderedDict[tuple[int, tuple[int, ...]], bytes] = OrderedDict()
         self._projected_bytes = 0
+        self._logs: dict[tuple[frozenset[int], int, int], dict[int, list[LogRow]]] = {}
         self._contents: OrderedDict[tuple[object, ...], BootstrapContent] = OrderedDict()
+        self._contents_bytes = 0
 
     def load(self) -> None:
         """See to it that all queries are known; call it in a transaction, before anything is written."""
@@ -127,8 +130,9 @@ class Views:
         self.integrator.forget()
         self.integrator.affected.clear()
         self._contents.clear()
+        self._logs.clear()
         self._projected.clear()
-        self._projected_bytes = 0
+        self._contents_bytes = self._projected_bytes = 0
 
     def take_affected(self) -> set[int]:
         """Return the groups whose clients have something new to see, since the last call."""
@@ -242,8 +246,10 @@ class Views:
         if found is None:
             found = bootstrap_content(self._store, self._groups, old, new, with_schema=with_schema)
             self._contents[key] = found
-            while len(self._contents) > 1 and sum(map(_size, self._contents.values())) > BOOTSTRAP_BYTES_MAX:
-                self._contents.popitem(last=False)
+            self._contents_bytes += _size(found)
+            while self._contents_bytes > BOOTSTRAP_BYTES_MAX and len(self._contents) > 1:
+                _, dropped = self._contents.popitem(last=False)
+                self._contents_bytes -= _size(dropped)
         return found
 
     # -- reading ---------------------------------------------------------------------------------
@@ -260,8 +266,7 @@ class Views:
         if limit > job.begin:
             own = {row.version: row for row in self._tables.own(client.ident, job.begin, limit)}
             if current is not None:
-                for row in self._tables.log((EVERYBODY, *current.groups), job.begin, limit):
-                    rows.setdefault(row.version, []).append(row)
+                rows = self._log(current.groups, job.begin, limit)
         parts: list[bytes] = []
         size, reached, client_version = 0, limit, job.client_version
         compensations: list[Compensation] = []
@@ -298,6 +303,19 @@ class Views:
             compensations,
         )
 
+    def _log(self, groups: frozenset[int], after: int, until: int) -> dict[int, list[LogRow]]:
+        """Return what versions did to some groups; listeners who are up to date all ask the same."""
+        key = groups, after, until
+        found = self._logs.get(key)
+        if found is None:
+            found = {}
+            for row in self._tables.log((EVERYBODY, *groups), after, until):
+                found.setdefault(row.version, []).append(row)
+            if len(self._logs) >= LOGS_MAX:
+                self._logs.clear()
+            self._logs[key] = found
+        return found
+
     def _own_entry(self, row: OwnRow) -> _Entry | None:
         """Return what a client is sent of a version that it made itself."""
         if not row.correction:
@@ -326,7 +344,7 @@ class Views:
 
 
 def _size(content: BootstrapContent) -> int:
-    return sum(map(len, content.changesets)) + len(content.moved)
+    return sum(map(len, content.changesets)) + len(content.moved) + 1_000
 
 
 def _compensation(row: OwnRow) -> Compensation:
