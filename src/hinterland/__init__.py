@@ -20,6 +20,7 @@ from hinterland.errors import (
     ConnectionFailedError,
     CorruptFileError,
     DuplicateKeyError,
+    EncryptionKeyError,
     FileBusyError,
     ForeignFileError,
     HinterlandError,
@@ -33,6 +34,7 @@ from hinterland.errors import (
     QueryError,
     QuerySyntaxError,
     ReadOnlyError,
+    SchemaConflictError,
     SchemaError,
     SessionError,
     StorageError,
@@ -55,6 +57,7 @@ from hinterland.realm.notifications import Token
 from hinterland.realm.objects import AsymmetricObject, EmbeddedObject, Object
 from hinterland.realm.realm import Realm
 from hinterland.realm.results import Results
+from hinterland.realm.scheduling import Scheduler
 from hinterland.realm.sets import Set
 from hinterland.schema.declaration import Ignored, Mixed, backlinks, field
 from hinterland.values import Link, ObjectId, Timestamp, float32
@@ -108,6 +111,7 @@ __all__ = [
     "DuplicateKeyError",
     "DynamicRealm",
     "EmbeddedObject",
+    "EncryptionKeyError",
     "Expression",
     "FileBusyError",
     "ForeignFileError",
@@ -137,6 +141,8 @@ __all__ = [
     "ReadOnlyError",
     "Realm",
     "Results",
+    "Scheduler",
+    "SchemaConflictError",
     "SchemaError",
     "Session",
     "SessionError",

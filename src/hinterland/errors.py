@@ -15,13 +15,15 @@ HinterlandError
 │   └── QueryArgumentError      an argument ($0, $1 …) is missing or does not fit
 ├── StorageError                the file cannot be used (HL-D…)
 │   ├── ForeignFileError        not a realm file
+│   ├── EncryptionKeyError      the encryption key is missing, wrong, or given for a plain file
 │   ├── NewerFormatError        written by a newer Hinterland
 │   ├── CorruptFileError        damaged
 │   ├── FileBusyError           another process holds the write lock for too long
 │   └── CommitError             the commit failed, for example because the disk is full
 ├── ChangesetError              a changeset cannot be used (HL-C…)
 │   ├── BadChangesetError       malformed, or does not fit the state it is applied to
-│   └── TransformError          concurrent changes that contradict each other, such as two schemas
+│   └── TransformError          concurrent changes that contradict each other
+│       └── SchemaConflictError one class or property was added in two forms
 ├── ProtocolError               the peer broke the sync protocol (HL-P…)
 ├── SyncError                   the server refused, or synchronisation failed (HL-S…)
 │   ├── SessionError            an error the server sent for one realm
@@ -51,6 +53,7 @@ __all__ = [
     "ConnectionFailedError",
     "CorruptFileError",
     "DuplicateKeyError",
+    "EncryptionKeyError",
     "FileBusyError",
     "ForeignFileError",
     "HinterlandError",
@@ -64,6 +67,7 @@ __all__ = [
     "QueryError",
     "QuerySyntaxError",
     "ReadOnlyError",
+    "SchemaConflictError",
     "SchemaError",
     "SessionError",
     "StorageError",
@@ -190,6 +194,12 @@ class CommitError(StorageError):
     code = "HL-D005"
 
 
+class EncryptionKeyError(StorageError):
+    """The encryption key is missing, is another one than the file's, or the file is not encrypted."""
+
+    code = "HL-D006"
+
+
 class ChangesetError(HinterlandError):
     """A changeset cannot be used."""
 
@@ -206,6 +216,12 @@ class TransformError(ChangesetError):
     """Concurrent changesets contradict each other, for instance in their schemas."""
 
     code = "HL-C002"
+
+
+class SchemaConflictError(TransformError):
+    """Two devices added a class or property of one name in different forms; names both."""
+
+    code = "HL-C003"
 
 
 class ProtocolError(HinterlandError):

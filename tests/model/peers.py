@@ -110,10 +110,12 @@ class Server:
         known = self.reciprocals.get(ident, {})
         self.reciprocals[ident] = {v: c for v, c in known.items() if v > server_version}
 
-    def download(self, ident: int, after: int, last_client_version: int) -> tuple[list[Download], int]:
-        """What a client has not seen, and its newest version contained in it."""
+    def download(
+        self, ident: int, after: int, last_client_version: int, until: int | None = None
+    ) -> tuple[list[Download], int]:
+        """What a client has not seen, up to version `until` if given, and its newest version contained in it."""
         found: list[Download] = []
-        for version in range(after + 1, len(self.entries) + 1):
+        for version in range(after + 1, (len(self.entries) if until is None else until) + 1):
             entry = self.entries[version - 1]
             if entry.origin == ident:
                 last_client_version = entry.remote_version
@@ -134,6 +136,8 @@ class Client:
         self.entries: list[Entry] = []
         self.index = TouchIndex()
         self.reciprocals: dict[int, Changeset] = {}
+        self.applied: list[Changeset] = []
+        """All that led to the state, in order."""
         self.server_version = 0
         self.last_client_version = 0
         self.uploaded = 0
@@ -151,11 +155,12 @@ class Client:
     def record(self, instructions: list[Instruction], timestamp: int) -> None:
         """Add an entry for a transaction that the state already shows."""
         changeset = clone(Changeset(instructions))
+        self.applied.append(changeset)
         self.entries.append(Entry(0, self.server_version, timestamp, changeset))
         self.index.add(len(self.entries), touched(changeset))
 
     def upload(self, count_max: int | None = None) -> None:
-        """Upload what the server has not got, or the oldest `count_max` of it."""
+        """Upload what the server has not got, or the oldest `count_max` transactions of it."""
         incoming: list[Incoming] = []
         for version in range(self.uploaded + 1, len(self.entries) + 1):
             if count_max is not None and len(incoming) == count_max:
@@ -168,14 +173,28 @@ class Client:
             self.uploaded = version
         self.server.integrate(self.ident, incoming)
 
-    def download(self) -> None:
-        """Integrate everything the server has, in one batch."""
-        found, last_client_version = self.server.download(self.ident, self.server_version, self.last_client_version)
+    def download(self, until: int | None = None) -> None:
+        """Integrate everything the server has, or what it has up to version `until`, in one batch."""
+        until = len(self.server.entries) if until is None else until
+        found, last_client_version = self.server.download(
+            self.ident, self.server_version, self.last_client_version, until
+        )
         incoming = [Incoming(d.version, d.last_client_version, d.timestamp, d.origin, d.changeset) for d in found]
         self.integrate(incoming)
-        self.server_version = len(self.server.entries)
+        self.server_version = until
         self.last_client_version = last_client_version
-        self.server.acknowledge(self.ident, self.server_version)
+        # What waits for its upload was made on an older version: its reciprocals are still needed.
+        waiting = [entry.remote_version for entry in self.entries[self.uploaded :] if entry.origin == 0]
+        self.server.acknowledge(self.ident, min([until, *waiting]))
+
+    def download_next(self) -> None:
+        """Integrate the oldest of the others' versions that this client has not got."""
+        others = (
+            version
+            for version in range(self.server_version + 1, len(self.server.entries) + 1)
+            if self.server.entries[version - 1].origin != self.ident
+        )
+        self.download(next(others))
 
     def integrate(self, incoming: list[Incoming]) -> None:
         """Transform and apply a batch; it becomes one empty entry of the history."""
@@ -183,6 +202,7 @@ class Client:
         transform(history, incoming)
         for one in incoming:
             self.state.apply(one.changeset)
+            self.applied.append(one.changeset)
         if incoming:
             last = incoming[-1]
             self.entries.append(Entry(last.origin, last.version, last.timestamp, Changeset()))

@@ -128,6 +128,8 @@ class Focus:
         self.keys = {name: keys[: random.randrange(1, len(keys) + 1)] for name, keys in KEYS.items()}
         self.erase_rate = random.choice((0.0, 0.02, 0.05, 0.15))
         self.erases_schema = random.random() < 0.15
+        if self.erases_schema:
+            self.classes += ["U", "U"]  # the class that nothing links to, so that it may be erased
         self.makes_collections = True
 
 
@@ -154,9 +156,9 @@ def random_change(t: Transaction, random: Random, focus: Focus, ident: int) -> N
     """Make one random change, if the dice find one that can be made."""
     classes = t.state.classes
     name = random.choice(focus.classes)
-    if random.random() < 0.02:
+    if name not in classes or random.random() < 0.02:
         extend_schema(t, random, focus)
-    if focus.erases_schema and random.random() < 0.02:
+    if focus.erases_schema and random.random() < 0.04:
         _erase_schema(t, random, name)
         return
     key = _key(random, name, ident, focus)
@@ -187,6 +189,9 @@ def _key(random: Random, name: str, ident: int, focus: Focus) -> Any:
 
 def _erase_schema(t: Transaction, random: Random, name: str) -> None:
     fields = t.state.classes[name].fields
+    if name == "U" and random.random() < 0.7:
+        t.drop_table(name)
+        return
     erasable = [one for one in fields if one != t.state.classes[name].key_field]
     if erasable and random.random() < 0.9:
         t.drop_column(name, random.choice(erasable))

@@ -50,6 +50,9 @@ PROTOCOL_VERSION_MAX: Final = 14
 BODY_BYTES_MAX: Final = 256 * 1024 * 1024
 """What a body may inflate to unless the caller says otherwise."""
 
+UPLOAD_ENTRIES_MAX: Final = 500_000
+"""Changesets of one UPLOAD: empty ones cost a dozen bytes on the wire, and twenty times that in memory."""
+
 COMPRESS_BYTES_MIN: Final = 1024
 """Bodies up to this size are sent plain (wire.md §2.5)."""
 
@@ -195,7 +198,7 @@ def _entry_error(body: bytes, position: int) -> ProtocolError:
 
 def upload_entries(body: bytes) -> tuple[UploadEntry, ...]:
     """Parse the body of an UPLOAD."""
-    entries = []
+    entries: list[UploadEntry] = []
     position, size = 0, len(body)
     while position < size:
         match = _match_upload_entry(body, position)
@@ -210,6 +213,8 @@ def upload_entries(body: bytes) -> tuple[UploadEntry, ...]:
             raise ProtocolError(
                 f"changeset at byte {start} claims {count} bytes; {size - start} are left", CHANGESET_SIZE
             )
+        if len(entries) == UPLOAD_ENTRIES_MAX:
+            raise ProtocolError(f"more than {UPLOAD_ENTRIES_MAX} changesets in one UPLOAD", OTHER_CONNECTION_ERROR)
         entries.append(UploadEntry(client, server, timestamp, origin, body[start:position]))
     return tuple(entries)
 

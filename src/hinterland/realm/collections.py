@@ -17,13 +17,13 @@ from hinterland.realm.detaching import copy_embedded
 from hinterland.realm.elements import Elements, elements_of
 from hinterland.realm.links import target_binding
 from hinterland.realm.location import Place, place_of
-from hinterland.values import CollectionType, PropertyType
+from hinterland.values import CollectionType, PropertyType, brief
 
 if TYPE_CHECKING:
     from hinterland.realm.attributes import Attribute
     from hinterland.realm.objects import ObjectBase
 
-__all__ = ["Collection", "get_collection", "managed_class", "set_collection", "unmanaged_class"]
+__all__ = ["Collection", "get_collection", "managed_class", "set_collection", "unmanaged_class", "unmanaged_of"]
 
 _UNMANAGED: dict[CollectionType, type[Collection]] = {}
 _MANAGED: dict[CollectionType, type[Collection]] = {}
@@ -39,6 +39,13 @@ def managed_class(cls: type[Any]) -> type[Any]:
     """Register the managed class of a kind of collection."""
     _MANAGED[cls.__hinterland_collection__] = cls
     return cls
+
+
+def unmanaged_of(attribute: Attribute, items: Any) -> Collection:
+    """Return an unmanaged collection of items that were checked already."""
+    made = _UNMANAGED[attribute.declared.property.collection]._of(attribute)
+    made._items = items
+    return made
 
 
 def get_collection(obj: ObjectBase, attribute: Attribute) -> Collection:
@@ -80,13 +87,13 @@ def _items_of(attribute: Attribute, value: Any) -> Any:
         try:
             return dict(value)
         except (TypeError, ValueError):
-            raise ValueTypeError(f"{attribute.where}: expected a dict, got {value!r}") from None
+            raise ValueTypeError(f"{attribute.where}: expected a dict, got {brief(value)}") from None
     if value is None or isinstance(value, str | bytes):
-        raise ValueTypeError(f"{attribute.where}: expected an iterable of values, got {value!r}")
+        raise ValueTypeError(f"{attribute.where}: expected an iterable of values, got {brief(value)}")
     try:
         return list(value)
     except TypeError:
-        raise ValueTypeError(f"{attribute.where}: expected an iterable of values, got {value!r}") from None
+        raise ValueTypeError(f"{attribute.where}: expected an iterable of values, got {brief(value)}") from None
 
 
 class Collection:

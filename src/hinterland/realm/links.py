@@ -10,7 +10,7 @@ from hinterland.realm.binding import Binding, synchronise
 from hinterland.realm.detaching import copy_embedded
 from hinterland.realm.location import place_of
 from hinterland.realm.objects import ObjectBase
-from hinterland.values import Special
+from hinterland.values import Special, brief
 
 if TYPE_CHECKING:
     from hinterland.realm.attributes import Attribute
@@ -27,7 +27,7 @@ def check_target(attribute: Attribute, value: Any) -> ObjectBase:
     target = attribute.declared.property.target
     if isinstance(value, ObjectBase) and type(value).__hinterland__.name == target:
         return value
-    raise ValueTypeError(f"{attribute.where}: expected {target}, got {value!r} of type {type(value).__name__}")
+    raise ValueTypeError(f"{attribute.where}: expected {target}, got {brief(value)} of type {type(value).__name__}")
 
 
 def target_binding(binding: Binding, attribute: Attribute) -> Binding:

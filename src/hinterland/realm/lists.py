@@ -19,7 +19,7 @@ from hinterland.realm.mixed import _assign_slice as assign_slice
 from hinterland.realm.mixed import _index as checked_index
 from hinterland.store.side_table import ListTable
 from hinterland.store.sqlform import SqlValue, mixed_from_sql
-from hinterland.values import CollectionType, PropertyType, Special
+from hinterland.values import CollectionType, PropertyType, Special, brief
 
 if TYPE_CHECKING:
     from hinterland.realm.changes import Changes
@@ -174,7 +174,7 @@ class ManagedList(List[T]):
         """Return the first index of a value; raise ValueError if it is absent."""
         found = self._find(value, start, stop)
         if found is None:
-            raise ValueError(f"{value!r} is not in the list")
+            raise ValueError(f"{brief(value)} is not in the list")
         return found
 
     def count(self, value: Any) -> int:

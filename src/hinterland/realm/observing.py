@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hinterland.errors import UsageError
 from hinterland.realm.binding import synchronise
-from hinterland.values import CollectionType, PropertyType
+from hinterland.values import CollectionType, PropertyType, brief
 
 if TYPE_CHECKING:
     from hinterland.realm.collections import Collection
@@ -38,7 +38,7 @@ def observe_object(obj: ObjectBase, callback: Callable[[Any, Any], None], key_pa
     from hinterland.realm.observers import ObjectObserver
 
     if synchronise(obj):
-        raise UsageError(f"{obj!r} is not in a realm, so nothing tells of its changes; add it first")
+        raise UsageError(f"{brief(obj)} is not in a realm, so nothing tells of its changes; add it first")
     binding = obj._binding
     view = everything(binding, embedded_only=True) if key_paths is None else view_of(binding, key_paths)
     token: Token = binding.realm._notifier.observe(ObjectObserver(obj, view), lambda change: callback(obj, change))

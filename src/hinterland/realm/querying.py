@@ -17,7 +17,7 @@ from hinterland.query.parser import parse, parse_path
 from hinterland.query.statement import Statement
 from hinterland.store.catalog import CODEC, StoreCatalog
 from hinterland.store.store import Store
-from hinterland.values import Link, PropertyType
+from hinterland.values import Link, PropertyType, brief
 
 if TYPE_CHECKING:
     from hinterland.realm.attributes import Attribute
@@ -113,9 +113,9 @@ def _link(binding: Binding, value: Any) -> Any:
         return value
     other = value._binding
     if not value.is_managed or other.realm is not binding.realm:
-        raise QueryArgumentError(f"{value!r} is not in this realm, so no link leads to it")
+        raise QueryArgumentError(f"{brief(value)} is not in this realm, so no link leads to it")
     if other.table.is_embedded:
-        raise QueryArgumentError(f"{value!r} is embedded, and no query can name it; compare its properties")
+        raise QueryArgumentError(f"{brief(value)} is embedded, and no query can name it; compare its properties")
     return Link(other.name, other.table.key_of(value._row))
 
 
@@ -149,6 +149,6 @@ def result_of(function: str, one: Attribute, kind: PropertyType, raw: Any) -> An
     return CODEC.decode(kind, raw)
 
 
-def query_error(error: sqlite3.OperationalError) -> QueryError:
+def query_error(error: Exception) -> QueryError:
     """Return our error for a statement that SQLite refused, which happens when it is nested too deeply."""
     return QueryError(f"the query is too complex for SQLite ({error}); split it, or nest less")

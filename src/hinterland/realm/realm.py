@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +27,7 @@ from hinterland.realm.binding import Attempt, Binding
 from hinterland.realm.configuration import Configuration, ProgressCallback
 from hinterland.realm.dynamic import DynamicRealm
 from hinterland.realm.file_care import FileCare, compact_on_launch
-from hinterland.realm.files import OpenFile, delete_files
+from hinterland.realm.files import OpenFile, delete_files, let_go
 from hinterland.realm.notifications import Notifier, Token
 from hinterland.realm.objects import ObjectBase
 from hinterland.realm.recording import record_value
@@ -39,6 +40,7 @@ from hinterland.schema.validation import validate
 from hinterland.store.sqlform import SqlValue
 from hinterland.store.store import Store
 from hinterland.store.transaction import WriteTransaction
+from hinterland.values import brief
 
 __all__ = ["Realm", "UpdateMode"]
 
@@ -124,7 +126,7 @@ class Realm(Snapshots, FileCare):
         if not is_sibling:
             configuration.check()
         declarations = validate(one.__hinterland__ for one in configuration.schema or ())
-        file = OpenFile.take(configuration.path, in_memory=configuration.in_memory)
+        file = OpenFile.take(configuration.path, in_memory=configuration.in_memory, key=configuration.encryption_key)
         realm = None
         try:
             store = Store.open(
@@ -132,6 +134,7 @@ class Realm(Snapshots, FileCare):
                 read_only=configuration.read_only,
                 durable=configuration.durable and not configuration.in_memory,
                 busy_timeout_s=configuration.busy_timeout_s,
+                key=configuration.encryption_key,
             )
             realm = cls(configuration, file, store)
             if file.instances == 1:
@@ -150,6 +153,7 @@ class Realm(Snapshots, FileCare):
                 delete_files(configuration.path)
                 return cls._open(replace(configuration, delete_if_migration_needed=False), session=session)
             raise
+        realm._finalizer = weakref.finalize(realm, let_go, store, file)
         realm._notifier.start()
         return realm
 
@@ -309,7 +313,7 @@ class Realm(Snapshots, FileCare):
 
     @property
     def auto_refresh(self) -> bool:
-        """Whether the realm follows other threads' and processes' commits by itself when an asyncio loop runs."""
+        """Whether the realm follows others' commits by itself, when an asyncio loop runs or it has a scheduler."""
         return self._notifier.auto_refresh
 
     @auto_refresh.setter
@@ -319,11 +323,19 @@ class Realm(Snapshots, FileCare):
     def observe(self, callback: Callable[[Realm], None]) -> Token:
         """Call `callback(realm)` after each change of the realm, by whomever.
 
-        Calls happen on this realm's thread: from its asyncio loop, if one runs, or else in
-        `refresh`, `write` and at the end of a transaction.
+        Calls happen on this realm's thread: from its asyncio loop or scheduler, if there is one, or
+        else in `refresh`, `write` and at the end of a transaction.
         """
         self._check()
         return self._notifier.add(callback)
+
+    def observe_schema(self, callback: Callable[[Realm, Schema], None]) -> Token:
+        """Call `callback(realm, schema)` when the file got other classes or properties, by whomever.
+
+        New classes are reached by name, as `realm.dynamic.objects("Person")`.
+        """
+        self._check()
+        return self._notifier.add_schema_observer(callback)
 
     def _moved(self) -> None:
         """The snapshot is another one: images are stale, classes may have new tables."""
@@ -376,7 +388,7 @@ class Realm(Snapshots, FileCare):
         """
         self._check()
         if self._writer is None:
-            self._writer = Writer(replace(self._configuration, initial_data=None), self._session)
+            self._writer = Writer(replace(self._configuration, initial_data=None, scheduler=None), self._session)
         result = await self._writer.run(function)
         self.refresh()
         return cast("R", self._resolve(result))
@@ -496,7 +508,7 @@ class Realm(Snapshots, FileCare):
         """
         self._check_write()
         if not isinstance(obj, ObjectBase):
-            raise ValueTypeError(f"expected an object of one of the schema's classes, got {obj!r}")
+            raise ValueTypeError(f"expected an object of one of the schema's classes, got {brief(obj)}")
         _check_mode(update)
         return cast("O", adding.add(self, obj, update))
 

@@ -10,8 +10,9 @@ from hinterland.errors import QueryError, UsageError, ValueTypeError
 from hinterland.realm import observing
 from hinterland.realm.binding import Binding, Image
 from hinterland.realm.objects import ObjectBase
-from hinterland.store.layout import quote, storage_error
-from hinterland.values import ClassKind, PropertyType
+from hinterland.store.connection import SQLITE_ERRORS, storage_error
+from hinterland.store.layout import quote
+from hinterland.values import ClassKind, PropertyType, brief
 
 if TYPE_CHECKING:
     from hinterland.query import Chain, Expression, Query, Statement
@@ -184,7 +185,7 @@ class Results(Sequence[T], Generic[T]):
 
     def _row_of(self, one: Attribute, value: Any) -> int:
         if not isinstance(value, ObjectBase) or type(value).__hinterland__.name != one.declared.property.target:
-            raise QueryError(f"{one.where} links to {one.declared.property.target}, not to {value!r}")
+            raise QueryError(f"{one.where} links to {one.declared.property.target}, not to {brief(value)}")
         if value._binding.realm is not self._binding.realm:
             raise QueryError(f"{one.where} cannot be compared with an object that is not in this realm")
         return value._row
@@ -224,18 +225,18 @@ class Results(Sequence[T], Generic[T]):
     @staticmethod
     def _run(binding: Binding, sql: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
         try:
-            return binding.execute(sql, parameters)
-        except sqlite3.OperationalError as error:
+            return binding.direct(sql, parameters)
+        except SQLITE_ERRORS as error:
             if any(part in str(error) for part in _TOO_COMPLEX):
                 raise _querying().query_error(error) from error
-            raise
+            raise storage_error(error, binding.realm.path) from error
 
     @classmethod
     def _fetch(cls, binding: Binding, sql: str, parameters: Sequence[Any]) -> list[Any]:
         """Run a statement and return all its rows; damage that it comes upon is an error of ours."""
         try:
             return cls._run(binding, sql, parameters).fetchall()
-        except sqlite3.DatabaseError as error:
+        except SQLITE_ERRORS as error:
             raise storage_error(error, binding.realm.path) from error
 
     def _token(self) -> tuple[Any, ...]:
@@ -308,6 +309,7 @@ class Results(Sequence[T], Generic[T]):
         return self._run(binding, sql, (*parameters, obj._row)).fetchone() is not None
 
     def __iter__(self) -> Iterator[T]:
+        self._ready()
         return self._pages() if self._statement().is_plain else self._ordered()
 
     def _pages(self) -> Iterator[T]:
@@ -408,10 +410,10 @@ class Results(Sequence[T], Generic[T]):
             raise QueryError(f"{one.where}: {error}") from None
         statement = self._statement()
         try:
-            raw = binding.execute(*statement.aggregate(expression, column)).fetchone()[0]
-        except sqlite3.OperationalError as error:
+            raw = binding.direct(*statement.aggregate(expression, column)).fetchone()[0]
+        except SQLITE_ERRORS as error:
             if "integer overflow" not in str(error):
-                raise
+                raise storage_error(error, binding.realm.path) from error
             raw = binding.execute(*statement.aggregate("rq_isum(v)", column)).fetchone()[0]
         return _querying().result_of(function, one, kind, raw)
 
@@ -439,7 +441,7 @@ class Results(Sequence[T], Generic[T]):
 
     def update(self, **values: Any) -> int:
         """Set attributes of all objects; return how many there were."""
-        self._binding.check_write()
+        self._binding.realm._check_write()
         known = {one.declared.attribute for one in (*self._binding.singles, *self._binding.collections)}
         for name in values:
             if name not in known:

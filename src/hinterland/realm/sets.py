@@ -10,7 +10,7 @@ from hinterland.realm import observing
 from hinterland.realm.binding import Binding
 from hinterland.realm.collections import Collection, managed_class, unmanaged_class
 from hinterland.store.side_table import SetTable
-from hinterland.values import CollectionType, PropertyType
+from hinterland.values import CollectionType, PropertyType, brief
 
 if TYPE_CHECKING:
     from hinterland.realm.changes import Changes
@@ -123,7 +123,7 @@ class Set(Collection, MutableSet[T], Generic[T]):
 def _refuse_nested(one: Collection, value: Any) -> None:
     if isinstance(value, list | dict):
         where = "" if one._attribute is None else f"{one._attribute.where}: "
-        raise ValueTypeError(f"{where}a set cannot hold the collection {value!r}")
+        raise ValueTypeError(f"{where}a set cannot hold the collection {brief(value)}")
 
 
 @managed_class

@@ -45,12 +45,13 @@ def difference(stored: Schema, wanted: Schema, *, advice: str | None = None) -> 
         known = stored[one.name]
         if known.kind is not one.kind:
             raise SchemaError(
-                f"class {one.name} is {known.kind.name.lower()} in the realm and declared {one.kind.name.lower()}"
+                f"class {one.name} is {known.kind.name.lower()} in the realm and declared {one.kind.name.lower()};"
+                " give the new class another name"
             )
         if known.key != one.key:
             raise SchemaError(
                 f"class {one.name} has the primary key {known.key or 'nothing'} in the realm"
-                f" and is declared with {one.key or 'nothing'}"
+                f" and is declared with {one.key or 'nothing'}; give the new class another name, and copy the objects"
             )
         for each in one.properties.values():
             old = known.properties.get(each.name)

@@ -133,6 +133,8 @@ class ClientConnection:
             if data is None:
                 machine.fail(103, "a text frame; the protocol uses binary frames only")
             elif size_of(data) <= PARSE_ON_LOOP_BYTES_MAX:
+                if data.startswith(b"mark "):
+                    self._catch_up()
                 machine.receive(data)
             else:
                 await self._receive_large(data)
@@ -150,6 +152,13 @@ class ClientConnection:
             self.machine.fail(error.number, error.message)
         else:
             self.machine.receive_message(message)
+
+    def _catch_up(self) -> None:
+        """Tell the sessions of commits that they have not been woken for yet: a MARK asks for all there is."""
+        for session in list(self.machine.sessions.values()):
+            realm = session.owner
+            if isinstance(realm, LiveRealm) and realm.to_wake:
+                session.history_grew(realm.version, realm.salt)
 
     def _is_full(self) -> bool:
         """Whether the socket must stay unread until what was read is merged and what was said is sent."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from hinterland.errors import CommitError, SchemaError
+from hinterland.errors import CommitError, SchemaError, StorageError
 from hinterland.schema.types import ClassSchema, Property
 from hinterland.store.layout import class_table_sql, column_sql, quote, side_table_sql
 from hinterland.store.side_table import side_table
@@ -74,7 +74,7 @@ class WriteTransaction:
                 "UPDATE _version SET version=?, schema_version=schema_version+?", (new, int(self._schema_changed))
             )
             self.connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (StorageError, sqlite3.Error) as error:
             self.rollback()
             raise CommitError(f"{store.path}: the commit failed, nothing was kept: {error}") from error
         except BaseException:

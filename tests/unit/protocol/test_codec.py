@@ -141,3 +141,12 @@ def test_no_common_version(offered: list[str]) -> None:
 def test_the_size_of_a_message_includes_what_it_inflates_to(data: bytes, size: int) -> None:
     """So that small messages that inflate to large ones are not parsed where others wait (wire.md §2.5)."""
     assert codec.size_of(data) == size
+
+
+def test_an_upload_has_a_limited_number_of_changesets():
+    """Tiny changesets would cost far more memory than the message did."""
+    entry = b"1 0 1 0 0 "
+    assert len(codec.upload_entries(entry * codec.UPLOAD_ENTRIES_MAX)) == codec.UPLOAD_ENTRIES_MAX
+    with pytest.raises(ProtocolError, match="more than 500000 changesets") as caught:
+        codec.upload_entries(entry * (codec.UPLOAD_ENTRIES_MAX + 1))
+    assert caught.value.number == codec.OTHER_CONNECTION_ERROR

@@ -540,3 +540,24 @@ def test_iterating_over_changes(path: Path) -> None:
             await task
 
     asyncio.run(main())
+
+
+def test_a_realm_outlives_its_loops(path: Path) -> None:
+    """After one `asyncio.run` observers are called without a loop, and by the next one again."""
+    with hl.Realm.open(path, schema=SCHEMA) as realm:
+        results = realm.objects(Person)
+        calls: list[Any] = []
+
+        async def observe() -> int:
+            token = results.observe(lambda one, change: calls.append(summary(change)))
+            await asyncio.sleep(0)
+            people(realm, 1)
+            token.cancel()
+            return len(calls)
+
+        assert asyncio.run(observe()) == 2
+        results.observe(lambda one, change: calls.append(summary(change)))
+        assert len(calls) == 3
+        people(realm, 2)
+        assert len(calls) == 4
+        assert asyncio.run(observe()) == 7

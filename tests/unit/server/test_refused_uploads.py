@@ -5,47 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.unit.server.peer import Peer
 
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import AddTable, Changeset
 from hinterland.protocol.messages import Bind, Ident, Upload, UploadEntry
 from hinterland.protocol.server_connection import ServerConnection
-from hinterland.protocol.server_session import IntegrateUpload, OpenRealm, Request
-from hinterland.server.realm_file import RealmFile, Refusal, deliver
-from hinterland.store.server_history import ServerHistory
-from hinterland.store.store import Store
+from hinterland.protocol.server_session import IntegrateUpload
+from hinterland.server.realm_file import Refusal, deliver
 from hinterland.values import ClassKind
-
-
-class Peer:
-    """A realm file, and a connection whose requests are carried out when the test says so."""
-
-    def __init__(self, path: Path) -> None:
-        store = Store.open(path, durable=False)
-        self.file = RealmFile(store, version_salt=5, make_salt=lambda: 9, clock=lambda: 1.0)
-        self.history = ServerHistory(store.connection)
-        self.connection = ServerConnection()
-        self.connection.receive_message(Bind(1, "/a", need_ident=True))
-        self.carry_out()
-        self.connection.receive_message(Ident(1, 2, 9))
-        self.carry_out()
-
-    def requests(self) -> list[Request]:
-        """What the machine asks for; realms open at once."""
-        found = []
-        while self.connection.has_requests:
-            for request in self.connection.take_requests():
-                if isinstance(request, OpenRealm):
-                    request.session.realm_opened()
-                else:
-                    found.append(request)
-        return found
-
-    def carry_out(self) -> None:
-        """Carry out everything that is asked for, and what that leads to."""
-        while jobs := self.requests():
-            for job, answer in zip(jobs, self.file.process(jobs), strict=True):  # type: ignore[arg-type]
-                deliver(job, answer)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("is_unbound", [False, True])

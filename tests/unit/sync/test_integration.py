@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.unit.sync.local_commits import commit, state
 
 from hinterland.changeset.decoder import decode
 from hinterland.changeset.encoder import encode
@@ -21,9 +22,7 @@ from hinterland.changeset.instructions import (
 )
 from hinterland.errors import BadChangesetError, ProtocolError
 from hinterland.protocol.messages import Download, DownloadEntry, SyncProgress
-from hinterland.store.applier import apply
 from hinterland.store.client_history import ClientHistory
-from hinterland.store.export import describe_state
 from hinterland.sync.integration import fix_global_keys
 from hinterland.sync.realm_file import RealmFile
 from hinterland.values import ClassKind, CollectionType, GlobalKey, Link, PropertyType
@@ -39,16 +38,6 @@ def title(text: str, key: int = 1) -> Update:
     return Update("Task", key, "title", [], text)
 
 
-def commit(file: RealmFile, *instructions: Instruction, timestamp: int = 10) -> int:
-    """Make a local commit; return its version."""
-    changeset = Changeset(list(instructions))
-    with file.store.begin_write() as transaction:
-        apply(transaction, changeset)
-        version = file.store.version + 1
-        ClientHistory.append_local(transaction, version, encode(changeset), timestamp)
-        return transaction.commit(version)
-
-
 def download(
     *changesets: tuple[int, int, list[Instruction]], server: int, client: int = 0, upload: tuple[int, int] = (0, 0)
 ) -> Download:
@@ -58,12 +47,6 @@ def download(
         data = encode(Changeset(instructions))
         entries.append(DownloadEntry(version, base, 20, 9, len(data), data))
     return Download(1, SyncProgress(server, 5, server, client, *upload), 0, tuple(entries))
-
-
-def state(file: RealmFile) -> str:
-    file.store.refresh()
-    file.store.begin_read()
-    return describe_state(file.store)
 
 
 @pytest.fixture
