@@ -509,12 +509,38 @@ def a_client_that_resets(bench: Bench) -> None:
     assert set(bench.held(client)) == {1, 2}
 
 
+def queries_that_break_sql(bench: Bench) -> None:
+    """What the database cannot evaluate is refused, and neither others' queries nor writers pay for it."""
+    other = writer(bench)
+    client = bench.client()
+    client.may_be_refused = True
+    long_path = ".".join(["link"] * 70)
+    for text in (
+        f"{long_path}.int == 5",
+        "int" + " + 1" * 3000 + " == 3",
+        " AND ".join(["(int == 1 OR int != 2)"] * 3000),
+        "int / 0 == 3",
+        "int * 9223372036854775807 + 9223372036854775807 > 3",
+    ):
+        client.subscribe(matching(text))
+    bench.sync()
+    assert 1 in client.refused
+    bench.commit(other, *update(1, int=6), *create(4, int=4))
+    bench.sync()
+    assert set(bench.truth) == {1, 2, 4}
+    assert other.undone == []
+    client.subscribe(ALL)
+    bench.sync()
+    assert set(bench.held(client)) == {1, 2, 4}
+
+
 STRICT = ViewPolicy(may_create_outside=False)
 SCENARIOS: list[tuple[str, Callable[[Bench], None], ViewPolicy | None]] = [
     ("1", sets_of_queries, None),
     ("2", empty_set, None),
     ("7", offline_sets, None),
     ("9", refused_sets, None),
+    ("9-hostile", queries_that_break_sql, None),
     ("12", embedded_objects, None),
     ("13", development_mode, None),
     ("16", resumed_set_zero, None),

@@ -272,7 +272,16 @@ class RealmFile:
         if job.session.has_lost_upload:
             return Refusal(_BUSY, "an earlier upload was refused")
         self._views.load()
-        change = self._views.change(transaction, client, job)
+        try:
+            with transaction.savepoint():
+                change = self._views.change(transaction, client, job)
+        except (StorageError, sqlite3.Error, RecursionError) as error:
+            is_known = isinstance(error, RecursionError) or _is_about_content(error)
+            if not is_known or not transaction.connection.in_transaction:
+                raise
+            _log.warning("%s: queries of file %d refused: %.500s", self.store.path, job.ident, error)
+            self._views.undo_change()
+            return ViewChange(job.query_version, problem=f"Invalid query: it cannot be evaluated: {error}")
         return change or Refusal(_UNKNOWN_VIEW, f"what file {job.ident} sees is not known")
 
     def _read_view(self, job: ReadView) -> ViewBatch | Refusal:

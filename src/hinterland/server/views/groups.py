@@ -10,11 +10,14 @@ Source: spec flx.md §2.10.
 from __future__ import annotations
 
 import json
+import logging
 import re
+import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from hinterland.errors import StorageError
 from hinterland.query.ast import Query
 from hinterland.query.compiler import compile_query
 from hinterland.query.parser import parse
@@ -30,6 +33,8 @@ from hinterland.store.layout import quote
 from hinterland.store.store import Store
 
 __all__ = ["Group", "Groups"]
+
+_log = logging.getLogger("hinterland.server")
 
 SHARED_PARAMETERS_MAX: Final = 100
 """Queries with more constants are evaluated one by one."""
@@ -300,14 +305,26 @@ class Groups:
                 groups, rows = by_shape.setdefault(group.shape, (set(), set()))
                 groups.add(number)
                 rows.add(row)
-        execute = self._store.connection.execute
         for shape, (groups, rows) in by_shape.items():
-            yield from execute(shape.sql, (json.dumps(list(rows)), json.dumps(list(groups)))).fetchall()
+            yield from self._matches_together(shape, groups, rows)
+
+    def _matches_together(self, shape: _Shape, groups: set[int], rows: set[int]) -> list[tuple[int, int]]:
+        try:
+            found: list[tuple[int, int]] = self._store.connection.execute(
+                shape.sql, (json.dumps(list(rows)), json.dumps(list(groups)))
+            ).fetchall()
+        except (StorageError, sqlite3.Error):  # one of them fails on one of the rows
+            return [(number, row) for number in groups for row in rows if self._matches_alone(self._by_id[number], row)]
+        return found
 
     def _matches_alone(self, group: Group, row: int) -> bool:
+        """Return whether a row matches; a query that fails on it does not, and costs the writer nothing."""
         sql, parameters = group.statement.page("t._row")
-        found = self._store.connection.execute(sql, (*parameters, row - 1, row, 1)).fetchone()
-        return found is not None
+        try:
+            return self._store.connection.execute(sql, (*parameters, row - 1, row, 1)).fetchone() is not None
+        except (StorageError, sqlite3.Error) as error:
+            _log.warning("query %r fails on row %d: %s", self._texts[group.id], row, error)
+            return False
 
     def all_matches(self, group: Group) -> set[int]:
         """Return all rows that a group selects."""

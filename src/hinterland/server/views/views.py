@@ -134,6 +134,13 @@ class Views:
         self._projected.clear()
         self._contents_bytes = self._projected_bytes = 0
 
+    def undo_change(self) -> None:
+        """What `change` did was rolled back, and nothing else."""
+        affected = self.integrator.affected.copy()
+        self.forget()
+        self.integrator.affected |= affected
+        self.load()
+
     def take_affected(self) -> set[int]:
         """Return the groups whose clients have something new to see, since the last call."""
         affected, self.integrator.affected = self.integrator.affected, set()
@@ -268,27 +275,7 @@ class Views:
             if current is not None:
                 rows = self._log(current.groups, job.begin, limit)
         parts: list[bytes] = []
-        size, reached, client_version = 0, limit, job.client_version
-        compensations: list[Compensation] = []
-        for version in sorted(rows.keys() | own.keys()):
-            mine = own.get(version)
-            if mine is not None:
-                client_version_now, entry = mine.client_version, self._own_entry(mine)
-            else:
-                client_version_now, entry = client_version, self._entry(version, rows[version])
-            if size and entry is not None and size + len(entry.changeset) > self._download_bytes_max:
-                reached = version - 1
-                break
-            client_version = client_version_now
-            if mine is not None and mine.rejected:
-                compensations.append(_compensation(mine))
-            if entry is not None:
-                count = len(entry.changeset)
-                parts.append(
-                    b"%d %d %d %d %d %d " % (entry.version, client_version, entry.timestamp, entry.origin, count, count)
-                )
-                parts.append(entry.changeset)
-                size += count
+        reached, client_version, compensations = self._collect(parts, rows, own, limit, job.client_version)
         plain, packed, body = compress(b"".join(parts))
         recorded = Cursor(client.client_version, client.base_version)
         return ViewBatch(
@@ -302,6 +289,37 @@ class Views:
             packed,
             compensations,
         )
+
+    def _collect(
+        self,
+        parts: list[bytes],
+        rows: dict[int, list[LogRow]],
+        own: dict[int, OwnRow],
+        limit: int,
+        client_version: int,
+    ) -> tuple[int, int, list[Compensation]]:
+        """Append the entries of versions to `parts`, as many as a DOWNLOAD takes.
+
+        Returns how far that came, how much of the client was integrated by then, and what it must hear of.
+        """
+        size = 0
+        compensations: list[Compensation] = []
+        for version in sorted(rows.keys() | own.keys()):
+            mine = own.get(version)
+            entry = self._entry(version, rows[version]) if mine is None else self._own_entry(mine)
+            if size and entry is not None and size + len(entry.changeset) > self._download_bytes_max:
+                return version - 1, client_version, compensations
+            if mine is not None:
+                client_version = mine.client_version
+                if mine.rejected:
+                    compensations.append(_compensation(mine))
+            if entry is not None:
+                count = len(entry.changeset)
+                head = (entry.version, client_version, entry.timestamp, entry.origin, count, count)
+                parts.append(b"%d %d %d %d %d %d " % head)
+                parts.append(entry.changeset)
+                size += count
+        return limit, client_version, compensations
 
     def _log(self, groups: frozenset[int], after: int, until: int) -> dict[int, list[LogRow]]:
         """Return what versions did to some groups; listeners who are up to date all ask the same."""
