@@ -12,7 +12,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what makes tests longer: simulated worlds, stress, fuzzing."""
     parser.addoption("--seeds", type=int, default=500, help="how many simulated worlds to run (default 500)")
     parser.addoption("--stress-seconds", type=float, default=4.0, help="how long concurrency tests run (default 4)")
-    parser.addoption("--fuzz-seconds", type=float, default=3.0, help="how long each fuzz test runs (default 3)")
+    parser.addoption("--fuzz-seconds", type=float, default=0, help="how long each fuzz test goes on (default: once)")
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def stress_s(request: pytest.FixtureRequest) -> float:
 
 @pytest.fixture(scope="session")
 def fuzz_s(request: pytest.FixtureRequest) -> float:
-    """How long each fuzz test runs."""
+    """How long each fuzz test goes on."""
     return float(request.config.getoption("--fuzz-seconds"))
 
 

@@ -59,6 +59,7 @@ from hinterland.realm.realm import Realm
 from hinterland.realm.results import Results
 from hinterland.realm.scheduling import Scheduler
 from hinterland.realm.sets import Set
+from hinterland.realm.typed import Linked, Mapped, mapped
 from hinterland.schema.declaration import Ignored, Mixed, backlinks, field
 from hinterland.values import Link, ObjectId, Timestamp, float32
 
@@ -123,7 +124,9 @@ __all__ = [
     "InvalidObjectError",
     "KeyChanges",
     "Link",
+    "Linked",
     "List",
+    "Mapped",
     "MigrationRealm",
     "Mixed",
     "MultipleUsersError",
@@ -163,6 +166,7 @@ __all__ = [
     "copy_objects",
     "field",
     "float32",
+    "mapped",
     "new_object_id",
     "sync_directory",
 ]

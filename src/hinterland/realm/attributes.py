@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from hinterland.errors import CorruptFileError, SchemaError, ValueTypeError
 from hinterland.realm import conversion
+from hinterland.realm.ahead import follow
 from hinterland.realm.binding import synchronise
-from hinterland.realm.generated import check_source, getter_factory, setter_factory
+from hinterland.realm.generated import check_source, getter_factory, link_getter_factory, setter_factory
 from hinterland.schema.declaration import GENERATED, MISSING, DeclaredProperty, FieldOptions
 from hinterland.values import CollectionType, ObjectId, PropertyType
 
@@ -198,7 +199,7 @@ class _Parts:
         from hinterland.realm import links
 
         return (
-            lambda obj: links.get_link(obj, self.attribute),
+            link_getter_factory(self.index)(lambda obj: follow(obj, self.attribute)),
             lambda obj, value: links.set_link(obj, self.attribute, value),
         )
 

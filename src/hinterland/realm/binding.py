@@ -36,6 +36,7 @@ from hinterland.store.table import Table
 from hinterland.values import Key, PropertyType
 
 if TYPE_CHECKING:
+    from hinterland.realm.ahead import Elements, Page
     from hinterland.realm.attributes import Attribute
     from hinterland.realm.objects import ObjectBase
     from hinterland.realm.realm import Realm
@@ -155,6 +156,7 @@ class Binding:
         self.select_by_key = f"{self.select} WHERE {names[0] if names else '_row'}=?"
         self.image_columns = [*names, "_row"]
         self.key_type = table.key_type
+        self.targets: list[Binding | None] = [None] * len(self.singles)
         self.has_generated_key = bool(self.singles) and self.singles[0].is_generated
         self.plans = {}
         self._active_writers = [self._writer(place) for place in range(len(columns))]
@@ -183,6 +185,14 @@ class Binding:
         self.stamp: list[Any] = [self.table.updates, self.realm._attempt]
         self.structure = object()
         self.side_stamp = object()
+        self.forget_ahead()
+
+    def forget_ahead(self) -> None:
+        """Drop what was fetched ahead; see `realm.ahead`."""
+        self.pages: tuple[Page, ...] = ()
+        self.ahead: dict[int, ObjectBase] = {}
+        self.elements: dict[int, Elements] = {}
+        self.dead: tuple[object, frozenset[int]] | None = None
 
     def keep(self) -> None:
         """Move to the snapshot that this realm's own commit made: fresh images stay so."""
@@ -268,19 +278,6 @@ class Binding:
             return None
         image = self.load(row)
         return None if image is None else self.handle(row, image)
-
-    def get_many(self, rows: Sequence[int | None]) -> list[ObjectBase | None]:
-        """Return the objects in rows, with few queries."""
-        images: dict[int, Image] = {}
-        wanted = list({row for row in rows if row is not None})
-        if wanted:
-            self.table.flush()
-        for start in range(0, len(wanted), 500):
-            some = wanted[start : start + 500]
-            places = ",".join("?" * len(some))
-            for image in self.execute(f"{self.select} WHERE _row IN ({places})", some):
-                images[image[-1]] = image
-        return [self.handle(row, images[row]) if row is not None and row in images else None for row in rows]
 
     def with_children(self) -> list[Binding]:
         """Return this binding and those of all embedded classes below it."""

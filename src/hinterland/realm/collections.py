@@ -8,10 +8,11 @@ one, and `_items` becomes a copy of the stored values that is read again when it
 from __future__ import annotations
 
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from hinterland.errors import ValueTypeError
 from hinterland.realm.adding import adopt, check_graph
+from hinterland.realm.ahead import dead_rows, elements
 from hinterland.realm.binding import Binding, synchronise
 from hinterland.realm.detaching import copy_embedded
 from hinterland.realm.elements import Elements, elements_of
@@ -25,17 +26,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Collection", "get_collection", "managed_class", "set_collection", "unmanaged_class", "unmanaged_of"]
 
+C = TypeVar("C", bound="type[Collection]")
+
 _UNMANAGED: dict[CollectionType, type[Collection]] = {}
 _MANAGED: dict[CollectionType, type[Collection]] = {}
 
 
-def unmanaged_class(cls: type[Any]) -> type[Any]:
+def unmanaged_class(cls: C) -> C:
     """Register the unmanaged class of a kind of collection."""
     _UNMANAGED[cls.__hinterland_collection__] = cls
     return cls
 
 
-def managed_class(cls: type[Any]) -> type[Any]:
+def managed_class(cls: C) -> C:
     """Register the managed class of a kind of collection."""
     _MANAGED[cls.__hinterland_collection__] = cls
     return cls
@@ -113,6 +116,13 @@ class Collection:
     _shown: list[int] | None
     _stamp: Any
 
+    def __init__(self) -> None:
+        self._attribute = None
+        self._elements = None
+        self._owner = None
+        self._shown = None
+        self._stamp = None
+
     @classmethod
     def _of(cls, attribute: Attribute) -> Self:
         """Make an empty unmanaged collection of an attribute."""
@@ -120,6 +130,10 @@ class Collection:
         self._attribute = attribute
         self._elements = elements_of(attribute)
         return self
+
+    def _check(self, value: Any) -> Any:
+        """Return a value as an unmanaged collection keeps it, or refuse it."""
+        return value if self._elements is None else self._elements.check(value)
 
     def _bind(self, obj: ObjectBase, attribute: Attribute) -> None:
         """Become the view of a managed object's collection."""
@@ -210,13 +224,14 @@ class Collection:
         assert attribute is not None
         if attribute.type is not PropertyType.LINK:
             return None
-        table = target_binding(binding, attribute).table
-        if table.is_embedded:
-            return None
-        dead = binding.execute("SELECT row FROM _tombstones WHERE class=?", (table.id,)).fetchall()
-        if not dead:
-            return None
-        return set(raws) - {row for (row,) in dead}
+        target = target_binding(binding, attribute)
+        dead = None if target.table.is_embedded else dead_rows(target)
+        return None if dead is None else set(raws) - dead
+
+    def _stored(self, binding: Binding) -> list[Any]:
+        """Return the stored elements, or entries."""
+        assert self._attribute is not None
+        return elements(binding, self._attribute, self._side, self._row)
 
     def _new_child(self, binding: Binding, child: Binding, value: Any) -> tuple[Any, Any]:
         """Check an object to embed; return it, copied if it is managed already."""

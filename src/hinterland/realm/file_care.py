@@ -57,6 +57,7 @@ class FileCare:
         realm = self._idle("compact")
         if self._store.read_only:
             raise ReadOnlyError(f"{realm.path} was opened read-only")
+        realm._sweeps.settle()
         before = self._store.version
         done = compact(self._store)
         if self._store.version != before:

@@ -163,7 +163,7 @@ def _results_in(results: Results[Any], realm: Realm) -> Results[Any]:
     if chain is not None and any(isinstance(one, ObjectBase) for one in chain.arguments):
         arguments = tuple(_counterpart(one, realm) if isinstance(one, ObjectBase) else one for one in chain.arguments)
         chain = replace(chain, arguments=arguments)
-    return Results(binding, results._conditions, chain)
+    return Results(binding, results._conditions, chain, results._members)
 
 
 # -- references ----------------------------------------------------------------------------------
@@ -185,12 +185,13 @@ class ThreadSafeReference(Generic[T]):
         UsageError: What is given is unmanaged, or was made in a transaction that is still open.
     """
 
-    __slots__ = ("_attribute", "_chain", "_conditions", "_path", "_place", "_version")
+    __slots__ = ("_attribute", "_chain", "_conditions", "_members", "_path", "_place", "_version")
 
     def __init__(self, what: T) -> None:
         """Take the reference on the thread that owns what is referred to."""
         self._attribute: str | None = None
         self._conditions: Any = None
+        self._members: Any = None
         self._chain: Any = None
         subject: Any = what
         if isinstance(subject, Collection):
@@ -205,6 +206,7 @@ class ThreadSafeReference(Generic[T]):
         elif isinstance(subject, Results):
             self._place = _Place(subject._binding.name, 0)
             self._conditions = subject._conditions
+            self._members = subject._members
             self._chain = _without_objects(subject._chain)
         else:
             raise ValueTypeError(f"expected an object, results or a collection of a realm, got {brief(what)}")
@@ -239,7 +241,7 @@ def resolve(realm: Realm, reference: ThreadSafeReference[T]) -> T | None:
         chain = reference._chain
         if chain is not None:
             chain = replace(chain, arguments=tuple(_object_of(realm, one) for one in chain.arguments))
-        return cast("T", Results(binding, reference._conditions, chain))
+        return cast("T", Results(binding, reference._conditions, chain, reference._members))
     found = binding.get(reference._place.row)
     if found is None or reference._attribute is None:
         return cast("T | None", found)

@@ -22,7 +22,7 @@ from hinterland.realm.binding import synchronise
 from hinterland.schema.declaration import MISSING
 from hinterland.values import INT_MAX, INT_MIN, STRING_BYTES_MAX, ObjectId, PropertyType
 
-__all__ = ["check_source", "getter_factory", "setter_factory", "writer_factory"]
+__all__ = ["check_source", "getter_factory", "link_getter_factory", "setter_factory", "writer_factory"]
 
 Factory: TypeAlias = Callable[..., Callable[..., Any]]
 
@@ -79,6 +79,24 @@ def make(read):
     return get
 """
 
+_LINK_GETTER: Final = """
+def make(follow):
+    def get(obj):
+        if {fresh}:
+            if synchronise(obj):
+                return obj._image[{index}]
+            b = obj._binding
+        target = b.targets[{index}]
+        if (
+            target is None
+            or (found := target.ahead.get(obj._image[{index}])) is None
+            or found._stamp is not target.stamp
+        ):
+            return follow(obj)
+        return found
+    return get
+"""
+
 _SETTER: Final = """
 def make(convert):
     def set(obj, v):
@@ -122,6 +140,15 @@ def getter_factory(kind: PropertyType, index: int, *, nullable: bool, reads: boo
     """
     result = _result_source(kind, nullable=nullable, reads=reads)
     return _compile(_GETTER.format(fresh=_FRESH, result=result.format(raw=f"obj._image[{index}]")))
+
+
+@lru_cache(maxsize=4096)
+def link_getter_factory(index: int) -> Factory:
+    """Return what makes the getter of a single link: from what was fetched ahead (`realm.ahead`), if it is current.
+
+    The factory takes the function that finds the target of a fresh object in all other cases.
+    """
+    return _compile(_LINK_GETTER.format(fresh=_FRESH, index=index))
 
 
 @lru_cache(maxsize=4096)

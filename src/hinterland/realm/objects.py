@@ -18,6 +18,7 @@ from hinterland.realm.backlinks import BacklinksAttribute
 from hinterland.realm.binding import UNMANAGED, Binding, synchronise
 from hinterland.realm.generated import check_source
 from hinterland.realm.identity import new_key
+from hinterland.realm.typed import mapped
 from hinterland.schema.declaration import MISSING, Declaration, declare, field
 from hinterland.values import (
     INT_MAX,
@@ -237,7 +238,7 @@ _CHECK_NAMES: Final[dict[str, Any]] = {
 _INIT_GLOBALS: Final = {f"__hl_{name}": value for name, value in _CHECK_NAMES.items()}
 
 
-@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field, mapped))
 class ObjectBase(metaclass=ObjectMeta):
     """What `Object`, `EmbeddedObject` and `AsymmetricObject` share."""
 
@@ -293,6 +294,23 @@ class ObjectBase(metaclass=ObjectMeta):
         from hinterland.realm.detaching import detach
 
         return detach(self, depth)  # type: ignore[return-value]
+
+    def to_dict(self, *, depth: int = 0) -> dict[str, Any]:
+        """Return the object as a dict by attributes; embedded objects are dicts in it, collections lists and dicts.
+
+        Args:
+            depth: How many links to follow. Beyond it, and where an object comes round to itself, a linked object
+                is its primary key.
+        """
+        from hinterland.realm.plain import to_dict
+
+        return to_dict(self, depth)
+
+    def to_json(self, *, depth: int = 0, indent: int | None = None) -> str:
+        """Return `to_dict` as JSON: bytes in base64, times in ISO 8601, decimals and identifiers as strings."""
+        from hinterland.realm.plain import json_of
+
+        return json_of(self, depth, indent)
 
     def freeze(self) -> Self:
         """Return the object as it is now, for ever and for all threads; see `Realm.freeze`."""

@@ -34,6 +34,7 @@ from hinterland.realm.recording import record_value
 from hinterland.realm.results import Results
 from hinterland.realm.schema_update import SCHEMA_VERSION, MigrationNeeded, update_schema
 from hinterland.realm.snapshots import Snapshots
+from hinterland.realm.sweep import Sweeps
 from hinterland.realm.writer import Reference, Writer
 from hinterland.schema.types import Schema
 from hinterland.schema.validation import validate
@@ -70,6 +71,7 @@ class Realm(Snapshots, FileCare):
         self._writer: Writer | None = None
         self._is_closed = False
         self._notifier = Notifier(self)
+        self._sweeps = Sweeps()
 
     # -- opening and closing ---------------------------------------------------------------------
 
@@ -305,7 +307,10 @@ class Realm(Snapshots, FileCare):
         Inside a write transaction nothing happens: that is the newest version.
         """
         self._check()
-        if self._transaction is not None or self.is_frozen or not self._store.refresh():
+        if self._transaction is not None or self.is_frozen:
+            return False
+        self._sweeps.settle()
+        if not self._store.refresh():
             return False
         self._moved()
         self._notifier.deliver()
@@ -403,6 +408,7 @@ class Realm(Snapshots, FileCare):
         before = self._store.version
         if self.is_frozen:
             raise ReadOnlyError(f"this instance of {self.path} is frozen; write to the live one, see thaw()")
+        self._sweeps.settle()
         transaction = self._store.begin_write()
         try:
             self._check_versions()

@@ -17,11 +17,12 @@ class Difference:
     classes: list[ClassSchema] = field(default_factory=list)
     properties: list[tuple[str, Property]] = field(default_factory=list)
     indexes: list[tuple[str, str]] = field(default_factory=list)
+    text_indexes: list[tuple[str, str]] = field(default_factory=list)
     changes: list[tuple[str, Property, Property]] = field(default_factory=list)
     """Class, stored and wanted form of properties that a migration has to change."""
 
     def __bool__(self) -> bool:
-        return bool(self.classes or self.properties or self.indexes or self.changes)
+        return bool(self.classes or self.properties or self.indexes or self.text_indexes or self.changes)
 
 
 def difference(stored: Schema, wanted: Schema, *, advice: str | None = None) -> Difference:
@@ -66,6 +67,8 @@ def difference(stored: Schema, wanted: Schema, *, advice: str | None = None) -> 
             # An index that is no longer declared stays: another program may want it.
             if each.indexed and not old.indexed and each.name != one.key:
                 found.indexes.append((one.name, each.name))
+            if each.full_text and not old.full_text:
+                found.text_indexes.append((one.name, each.name))
     return found
 
 

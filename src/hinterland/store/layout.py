@@ -5,6 +5,7 @@
     _classes     id, name, table_name, kind, key, key_type, key_nullable, next_row
     _properties  id, class, name, type, collection, nullable, target, place, indexed, full_text
     _tombstones  class, key, row: rows that links still point to although the object is gone
+    _text_…      full-text indices, see `store.text_index`
 
     "Person"            one table per class: _row, then a column per single property
     "Person.friends"    one table per collection: owner, pos | key | value, value

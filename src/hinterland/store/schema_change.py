@@ -83,8 +83,11 @@ def rename_property(transaction: WriteTransaction, class_name: str, old: str, ne
     _set_name(transaction, class_name, old, new)
     if wanted is not None and wanted.nullable != schema.properties[old].nullable:
         change_property(transaction, class_name, wanted)
-    elif wanted is not None and wanted.indexed and not schema.properties[old].indexed:
-        transaction.set_indexed(class_name, new, indexed=True)
+    elif wanted is not None:
+        if wanted.indexed and not schema.properties[old].indexed:
+            transaction.set_indexed(class_name, new, indexed=True)
+        if wanted.full_text and not schema.properties[old].full_text:
+            transaction.add_text_index(class_name, new)
 
 
 def _set_name(transaction: WriteTransaction, class_name: str, old: str, new: str) -> None:

@@ -251,9 +251,13 @@ class SetTable(_Side):
 
     def values(self, owner: int) -> list[SqlValue]:
         """Return all values in the order of their SQL form."""
-        null = self._null
         found = self.rows(f"SELECT value FROM {self.owner} WHERE owner=? ORDER BY value", owner)
-        return [None if value == null and type(value) is type(null) else value for (value,) in found]
+        return [self.shown(value) for (value,) in found]
+
+    def shown(self, raw: SqlValue) -> SqlValue:
+        """Return the value of a stored member: null is part of a key, and stored as an empty value of another type."""
+        null = self._null
+        return None if raw == null and type(raw) is type(null) else raw
 
     def contains(self, owner: int, value: SqlValue) -> bool:
         """Return whether the value is a member."""

@@ -9,11 +9,13 @@ A store belongs to one thread at a time; it does not check this, its owner does.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Final
 
 from hinterland.errors import CorruptFileError, FileBusyError, ReadOnlyError, StorageError, UsageError
 from hinterland.schema.types import ClassSchema, Property, Schema
+from hinterland.store import text_index
 from hinterland.store.bulk import Bulk
 from hinterland.store.commits import CommitBoard
 from hinterland.store.connection import RealmConnection, shared
@@ -49,6 +51,7 @@ class Store:
         self.tables: dict[str, Table] = {}
         self.slots: dict[int, tuple[Table, str]] = {}
         self.touched = TouchedRows(self)
+        text_index.register(connection)
         self.bulk = Bulk(self)
 
     @classmethod
@@ -272,6 +275,15 @@ class Store:
                     side.child = target
                 else:
                     target.incoming_sides.append(side)
+
+    def with_readable_names(self, plan: str) -> str:
+        """Return SQLite's plan of a statement with full-text indices called by what they index."""
+        for table in self.tables.values():
+            for column in table.columns.values():
+                if column.property.full_text:
+                    name = f"the full-text index of {table.schema.name}.{column.property.name}"
+                    plan = re.sub(rf"\b{text_index.index_name(column.id)}\b", lambda _, name=name: name, plan)  # type: ignore[misc]
+        return plan
 
     def load_next_rows(self) -> None:
         """Read the row counters, which only a write transaction needs."""
