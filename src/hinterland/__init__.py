@@ -34,6 +34,8 @@ from hinterland.errors import (
     QueryError,
     QuerySyntaxError,
     ReadOnlyError,
+    RealmDeletedError,
+    RequestRefusedError,
     SchemaConflictError,
     SchemaError,
     SessionError,
@@ -41,8 +43,10 @@ from hinterland.errors import (
     SyncError,
     TimedOutError,
     TransformError,
+    UntrustedServerError,
     UsageError,
     ValueTypeError,
+    WriteRefusedError,
     WrongThreadError,
 )
 from hinterland.realm.changes import Changes, KeyChanges, ObjectChange
@@ -68,12 +72,18 @@ if TYPE_CHECKING:
     from hinterland.query import GeoBox as GeoBox
     from hinterland.query import GeoCircle as GeoCircle
     from hinterland.query import GeoPolygon as GeoPolygon
+    from hinterland.sync import TLS as TLS
+    from hinterland.sync import Account as Account
+    from hinterland.sync import ApiKey as ApiKey
     from hinterland.sync import ClientReset as ClientReset
     from hinterland.sync import ConnectionTimes as ConnectionTimes
     from hinterland.sync import Credentials as Credentials
+    from hinterland.sync import Permission as Permission
+    from hinterland.sync import PermissionOffer as PermissionOffer
     from hinterland.sync import Progress as Progress
     from hinterland.sync import Session as Session
     from hinterland.sync import SyncUser as SyncUser
+    from hinterland.sync import UserInfo as UserInfo
     from hinterland.sync import copy_objects as copy_objects
     from hinterland.sync import sync_directory as sync_directory
 
@@ -81,18 +91,27 @@ if TYPE_CHECKING:
 _QUERY: Final = frozenset({"Expression", "GeoBox", "GeoCircle", "GeoPolygon"})
 _SYNC: Final = frozenset(
     {
+        "TLS",
+        "Account",
+        "ApiKey",
         "ClientReset",
         "ConnectionTimes",
         "Credentials",
+        "Permission",
+        "PermissionOffer",
         "Progress",
         "Session",
         "SyncUser",
+        "UserInfo",
         "copy_objects",
         "sync_directory",
     }
 )
 
 __all__ = [
+    "TLS",
+    "Account",
+    "ApiKey",
     "AsymmetricObject",
     "AuthenticationError",
     "BadChangesetError",
@@ -135,7 +154,9 @@ __all__ = [
     "Object",
     "ObjectChange",
     "ObjectId",
+    "Permission",
     "PermissionDeniedError",
+    "PermissionOffer",
     "Progress",
     "ProtocolError",
     "QueryArgumentError",
@@ -143,6 +164,8 @@ __all__ = [
     "QuerySyntaxError",
     "ReadOnlyError",
     "Realm",
+    "RealmDeletedError",
+    "RequestRefusedError",
     "Results",
     "Scheduler",
     "SchemaConflictError",
@@ -158,8 +181,11 @@ __all__ = [
     "Timestamp",
     "Token",
     "TransformError",
+    "UntrustedServerError",
     "UsageError",
+    "UserInfo",
     "ValueTypeError",
+    "WriteRefusedError",
     "WrongThreadError",
     "__version__",
     "backlinks",

@@ -46,7 +46,7 @@ class World:
     def start(self, **options: Any) -> None:
         """Start the server; the same port each time."""
         self.options |= options
-        config = Config(data=self.folder / "server", port=self.port, durable=False, **self.options)
+        config = Config(data=self.folder / "server", port=self.port, durable=False, development=True, **self.options)
         self.server = ObjectServer(config).start()
         self.port = self.server.port
 
@@ -62,6 +62,10 @@ class World:
     def user(self, name: str) -> SyncUser:
         """Log somebody in, who is registered at first."""
         return SyncUser.log_in(self.url, Credentials.username_password(name, "secret", register=True))
+
+    def user_again(self, name: str) -> SyncUser:
+        """Log in somebody who is registered."""
+        return SyncUser.log_in(self.url, Credentials.username_password(name, "secret"))
 
     def configuration(self, user: SyncUser, path: str = "/shared/board", **options: Any) -> Configuration:
         options.setdefault("times", QUICK)

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import pytest
+from tests.integration.flexible_client import FlexibleClient
 from tests.integration.server_client import RawClient
 
-from hinterland.changeset.decoder import decode
-from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import (
     AddColumn,
     AddTable,
-    Changeset,
     CreateObject,
     EraseObject,
     Instruction,
@@ -32,9 +28,7 @@ from hinterland.protocol.messages import (
     Mark,
     QueryChange,
     QueryError,
-    SyncProgress,
     Upload,
-    UploadEntry,
 )
 from hinterland.server import Config, ObjectServer
 from hinterland.values import ClassKind, CollectionType, PropertyType
@@ -49,50 +43,6 @@ SCHEMA: list[Instruction] = [
 def server(tmp_path: Path) -> Iterator[ObjectServer]:
     with ObjectServer(Config(data=tmp_path, port=0, durable=False)) as running:
         yield running
-
-
-class FlexibleClient(RawClient):
-    """A client that sees a part of one realm."""
-
-    def __init__(self, server: ObjectServer, path: str = "/shared/board", **options: Any) -> None:
-        options.setdefault("subprotocols", offered_subprotocols(is_flexible=True))
-        super().__init__(server.url, server.admin_token(), path=f"/realm-sync/{quote(path, safe='')}", **options)
-        self.version = 10
-        self.progress = SyncProgress()
-
-    @property
-    def downloaded(self) -> int:
-        return self.progress.download_server_version
-
-    def open(self) -> IdentGrant:
-        """Bind as a new file, and take the first bootstrap."""
-        self.send(FlexibleBind(1, need_ident=True))
-        grant = self.receive()
-        assert isinstance(grant, IdentGrant), grant
-        self.send(FlexibleIdent(1, grant.ident, grant.salt), Mark(1, 1))
-        self.until_mark()
-        return grant
-
-    def until_mark(self) -> list[Instruction]:
-        """Return the instructions of all DOWNLOADs up to the next MARK."""
-        found: list[Instruction] = []
-        while not isinstance(message := self.receive(), Mark):
-            assert isinstance(message, FlexibleDownload), message
-            found += self.take(message)
-        return found
-
-    def take(self, message: FlexibleDownload) -> list[Instruction]:
-        self.progress = message.progress
-        return [one for entry in message.entries for one in decode(entry.changeset).instructions]
-
-    def ask(self, version: int, query: str) -> list[Instruction]:
-        self.send(QueryChange(1, version, query), Mark(1, version + 1))
-        return self.until_mark()
-
-    def upload(self, *instructions: Instruction) -> None:
-        self.version += 1
-        entry = UploadEntry(self.version, self.downloaded, 5, 0, encode(Changeset(list(instructions))))
-        self.send(Upload(1, self.version, self.downloaded, self.downloaded, (entry,)))
 
 
 def test_two_clients_see_their_parts(server: ObjectServer) -> None:

@@ -27,7 +27,7 @@ class ErrorCode(NamedTuple):
     @property
     def should_client_reset(self) -> bool:
         """Whether the client's copy has to be replaced."""
-        return self.action == "ClientReset"
+        return self.action.startswith("ClientReset")
 
 
 ERROR_CODES: Final[dict[int, ErrorCode]] = {
@@ -61,7 +61,8 @@ ERROR_CODES: Final[dict[int, ErrorCode]] = {
     225: ErrorCode("invalid schema change", "ApplicationBug"),
     226: ErrorCode("bad query", "ApplicationBug"),
     229: ErrorCode("the server is busy", "Transient", try_again=True),
-    230: ErrorCode("write not allowed", "ClientReset"),
+    # Making the refused changes again would only have them refused again (wire.md §10.2).
+    230: ErrorCode("write not allowed", "ClientResetNoRecovery"),
     231: ErrorCode(
         "the client wrote outside its permissions or its queries; the server has undone it", "Warning", try_again=True
     ),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +10,9 @@ from typing import ClassVar
 
 from hinterland.errors import EncryptionKeyError, StorageError, UsageError
 from hinterland.store.store import Store
+from hinterland.store.upkeep import is_used_elsewhere
 
-__all__ = ["OpenFile", "delete_files", "let_go"]
+__all__ = ["OpenFile", "delete_files", "delete_unused", "let_go"]
 
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 
@@ -48,6 +47,8 @@ class OpenFile:
             if found is None:
                 found = cls(name, name, key=key)
                 if in_memory:
+                    import tempfile
+
                     found.directory = tempfile.mkdtemp(prefix="hinterland-")
                     found.path = str(Path(found.directory) / "realm.hldb")
                 cls._open[place] = found
@@ -66,6 +67,8 @@ class OpenFile:
                 if one is self:
                     del self._open[place]
         if self.directory is not None:
+            import shutil
+
             shutil.rmtree(self.directory, ignore_errors=True)
 
     @classmethod
@@ -100,3 +103,13 @@ def delete_files(path: str | Path) -> bool:
         except OSError as error:
             raise StorageError(f"{path}{suffix} cannot be deleted: {error}") from error
     return found
+
+
+def delete_unused(path: str | Path, key: bytes | None = None) -> bool:
+    """Delete a realm's files, unless somebody has it open; return whether it is gone."""
+    if not Path(path).is_file():
+        return True
+    if OpenFile.is_open(path) or is_used_elsewhere(path, key):
+        return False
+    delete_files(path)
+    return True

@@ -23,6 +23,7 @@ from hinterland.errors import (
     WrongThreadError,
 )
 from hinterland.realm import adding, creating, deleting
+from hinterland.realm.attaching import Attaching
 from hinterland.realm.binding import Attempt, Binding
 from hinterland.realm.configuration import Configuration, ProgressCallback
 from hinterland.realm.dynamic import DynamicRealm
@@ -50,7 +51,7 @@ R = TypeVar("R")
 UpdateMode = Literal["never", "modified", "all"]
 
 
-class Realm(Snapshots, FileCare):
+class Realm(Snapshots, FileCare, Attaching):
     """An open realm; see `Realm.open`. It belongs to the thread that opened it, with all its objects."""
 
     def __init__(self, configuration: Configuration, file: OpenFile, store: Store) -> None:
@@ -291,11 +292,11 @@ class Realm(Snapshots, FileCare):
 
     def object(self, cls: type[O], key: Any) -> O | None:
         """Return the object with a primary key, or None."""
-        binding = self._binding(cls)
-        if binding.key_type is None:
-            raise UsageError(f"{binding.name} is an embedded class; its objects have no key")
-        raw = binding.singles[0].convert(key)
-        return cast("O | None", binding.find(raw))
+        binding = self._by_class.get(cls)
+        if binding is None or get_ident() != binding.thread:
+            binding = self._binding(cls)
+        found: Any = binding.find_by_key(key)
+        return found  # type: ignore[no-any-return]
 
     def objects(self, cls: type[O]) -> Results[O]:
         """Return all objects of a class: live, and read when used."""

@@ -1,8 +1,8 @@
 """Where a server keeps what: the data directory.
 
     data/
-      keys/signing.key        secret that signs tokens, mode 0600
-      users.hldb              users, passwords, refresh tokens
+      keys/<id>.json          secrets that sign tokens, mode 0600
+      directory.hldb          users, logins, permissions, the list of realms
       realms/3f/a2/<name>.hldb
 
 Realm files are spread over 65,536 directories by a hash of the path, so that hundreds of thousands of
@@ -13,8 +13,6 @@ by the path that every realm file stores inside itself.
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -23,9 +21,13 @@ from urllib.parse import unquote
 
 from hinterland.errors import ConfigurationError
 
-__all__ = ["PATH_SETTING", "DataDirectory"]
+__all__ = ["PATH_SETTING", "TYPE_SETTING", "DataDirectory"]
 
 PATH_SETTING: Final = "path"
+
+TYPE_SETTING: Final = "realm_type"
+"""Setting of a realm file: "full" (the default) or "query", fixed when the first client file is made."""
+
 NAME_BYTES_MAX: Final = 180
 _SUFFIX: Final = ".hldb"
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
@@ -47,9 +49,19 @@ class DataDirectory:
             raise ConfigurationError(f"data directory {self.root}: {error.strerror}") from error
 
     @property
-    def users_file(self) -> Path:
-        """The database of users."""
+    def directory_file(self) -> Path:
+        """The database of users, permissions and realms."""
+        return self.root / "directory.hldb"
+
+    @property
+    def former_users_file(self) -> Path:
+        """The database of users that version 0.1 had instead."""
         return self.root / "users.hldb"
+
+    @property
+    def keys_folder(self) -> Path:
+        """Where the keys are that sign tokens."""
+        return self.root / "keys"
 
     def realm_file(self, path: str) -> Path:
         """Return where the realm of that proper path is, or would be."""
@@ -64,38 +76,6 @@ class DataDirectory:
         for file in sorted((self.root / "realms").glob(f"??/??/*{_SUFFIX}")):
             name = file.name.removesuffix(_SUFFIX)
             yield (None if name.startswith("~") else unquote(name)), file
-
-    def signing_key(self) -> bytes:
-        """Return the secret that signs tokens, made at the first call.
-
-        Raises:
-            ConfigurationError: The key file is unusable.
-        """
-        file = self.root / "keys" / "signing.key"
-        try:
-            if not file.exists():
-                _write_secret(file, secrets.token_hex(32))
-            key = bytes.fromhex(file.read_text("ascii").strip())
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(f"signing key {file}: {error}") from error
-        if len(key) < 32:
-            raise ConfigurationError(f"signing key {file}: 64 hex digits are needed")
-        return key
-
-
-def _write_secret(file: Path, text: str) -> None:
-    """Write a file that only its owner can read; whoever comes first wins."""
-    draft = file.with_suffix(f".{secrets.token_hex(4)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    try:
-        os.link(draft, file)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
 
 
 def _encode(path: str) -> str:

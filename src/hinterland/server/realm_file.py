@@ -29,11 +29,13 @@ from hinterland.protocol.server_session import (
     ServerSession,
 )
 from hinterland.server.integration import Integrator
+from hinterland.server.layout import TYPE_SETTING
+from hinterland.server.schema_guard import SchemaChangeRefusedError, is_schema_only
 from hinterland.server.tail import DOWNLOAD_BYTES_MAX, TailEntry, make_batch, tail_entry
 from hinterland.server.views.tables import ViewTables
 from hinterland.server.views.views import ViewPolicy, Views
 from hinterland.store.collector import collector_paused
-from hinterland.store.server_history import Newest, ServerHistory
+from hinterland.store.server_history import ClientRecord, Newest, ServerHistory
 from hinterland.store.store import Store
 from hinterland.store.transaction import WriteTransaction
 
@@ -45,13 +47,12 @@ Job: TypeAlias = AllocateIdent | LoadClientFile | IntegrateUpload | ReadHistory 
 
 _BUSY: Final = 201
 _BAD_CHANGESET: Final = 212
+_INVALID_SCHEMA_CHANGE: Final = 225
 _UNKNOWN_VIEW: Final = 217
+_WRITE_NOT_ALLOWED: Final = 230
 _SESSION_CODE_MIN: Final = 200
 _IS_QUERY_BASED: Final = 113
 _IS_FULL: Final = 114
-
-TYPE_SETTING: Final = "realm_type"
-"""Setting of a realm file: "full" (the default) or "query", fixed when the first client file is made."""
 
 
 class FileIdent(NamedTuple):
@@ -106,6 +107,7 @@ class RealmFile:
         clock: Gives Unix time in seconds.
         download_bytes_max: Limit for the changesets of one DOWNLOAD that holds several.
         view_policy: Who may see and write what in a query-based realm.
+        is_to_be_query_based: The type of a realm that has had no client yet, if that was decided elsewhere.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class RealmFile:
         clock: Callable[[], float],
         download_bytes_max: int = DOWNLOAD_BYTES_MAX,
         view_policy: ViewPolicy | None = None,
+        is_to_be_query_based: bool = False,
     ) -> None:
         self.store = store
         self._view_policy = view_policy
@@ -133,6 +136,9 @@ class RealmFile:
         self._integrator = Integrator(self._history, version_salt)
         if store.setting(TYPE_SETTING) == "query":
             self._keep_views()
+        elif is_to_be_query_based and self._is_undecided():
+            with store.begin_write() as transaction:
+                self._decide_type(transaction, is_query_based=True)
         store.end_read()
 
     def _keep_views(self) -> None:
@@ -243,7 +249,7 @@ class RealmFile:
         if refusal is not None:
             return refusal
         if self.store.setting(TYPE_SETTING) is None:
-            self._decide_type(transaction, job.session)
+            self._decide_type(transaction, is_query_based=isinstance(job.session, FlexibleSession))
         salt = self._make_salt()
         ident = self._history.add_client(salt=salt, user=job.session.user, now_s=int(self._clock()))
         return FileIdent(ident, salt)
@@ -253,13 +259,16 @@ class RealmFile:
         is_flexible = isinstance(session, FlexibleSession)
         if is_flexible == self.is_query_based:
             return None
-        if is_flexible and self.store.setting(TYPE_SETTING) is None and not self._history.clients():
+        if is_flexible and self._is_undecided():
             return None
         return Refusal(_IS_FULL if is_flexible else _IS_QUERY_BASED, f"{session.path!r} was made in that mode")
 
-    def _decide_type(self, transaction: WriteTransaction, session: ServerSession) -> None:
-        """Fix the realm's type by the mode of its first client."""
-        is_query_based = isinstance(session, FlexibleSession)
+    def _is_undecided(self) -> bool:
+        """Whether there has been no client yet; files of former versions have clients but no type, and are full."""
+        return self.store.setting(TYPE_SETTING) is None and not self._history.clients()
+
+    def _decide_type(self, transaction: WriteTransaction, *, is_query_based: bool) -> None:
+        """Fix the realm's type, usually by the mode of its first client."""
         transaction.set_setting(TYPE_SETTING, "query" if is_query_based else "full")
         if is_query_based:
             ViewTables(self.store.connection).create()
@@ -301,14 +310,19 @@ class RealmFile:
         if client is None or not client.last_seen:
             return Refusal(222, f"file {job.ident} has expired")
         now_s = int(self._clock())
+        session = job.session
+        is_undone = self._views is not None and session.can_read  # what may not be written is undone at the client
+        if job.entries and not session.can_write and not is_undone:
+            return self._pass_over(transaction, client, job, now_s)
         if not job.entries:
             client = self._integrator.integrate(transaction, client, (), job.progress, job.locked_version, now_s)
             return Cursor(client.client_version, client.base_version)
         try:
             with transaction.savepoint():
-                client = self._integrator.integrate(
-                    transaction, client, job.entries, job.progress, job.locked_version, now_s
-                )
+                client = self._integrate(transaction, client, job, now_s)
+        except SchemaChangeRefusedError as error:
+            self._integrator.forget()
+            return Refusal(_INVALID_SCHEMA_CHANGE, str(error))
         except (ChangesetError, UnicodeEncodeError) as error:
             return self._refuse(job, error)
         except (StorageError, sqlite3.Error) as error:
@@ -319,6 +333,33 @@ class RealmFile:
             self._integrator.forget()
             _log.exception("%s: upload of file %d failed", self.store.path, job.ident)
             return Refusal(_BUSY, "internal error while integrating")
+        return Cursor(client.client_version, client.base_version)
+
+    def _integrate(
+        self, transaction: WriteTransaction, client: ClientRecord, job: IntegrateUpload, now_s: int
+    ) -> ClientRecord:
+        upload = job.entries, job.progress, job.locked_version
+        if self._views is not None and not job.session.can_write:
+            return self._views.integrator.undo(transaction, client, *upload, now_s)
+        return self._integrator.integrate(
+            transaction, client, *upload, now_s, can_change_schema=job.session.can_change_schema
+        )
+
+    def _pass_over(
+        self, transaction: WriteTransaction, client: ClientRecord, job: IntegrateUpload, now_s: int
+    ) -> Cursor | Refusal:
+        """Handle the upload of a user who may only read.
+
+        Opening a realm writes the app's classes into it, which is no attempt to change anything: such
+        changesets are acknowledged and forgotten. Everything else is refused.
+        """
+        try:
+            is_schema = all(is_schema_only(entry.changeset) for entry in job.entries)
+        except ChangesetError as error:
+            return self._refuse(job, error)
+        if not is_schema:
+            return Refusal(_WRITE_NOT_ALLOWED, "this realm is read-only for this user")
+        client = self._integrator.integrate(transaction, client, (), job.progress, job.locked_version, now_s)
         return Cursor(client.client_version, client.base_version)
 
     def _refuse(self, job: IntegrateUpload, error: Exception) -> Refusal:

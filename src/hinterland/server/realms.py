@@ -27,7 +27,9 @@ from hinterland.protocol.server_session import (
     ServerSession,
     SessionState,
 )
+from hinterland.server.access import covers
 from hinterland.server.config import Config
+from hinterland.server.directory import Directory
 from hinterland.server.layout import PATH_SETTING, DataDirectory
 from hinterland.server.realm_file import Answer, Job, RealmFile, Refusal, deliver
 from hinterland.server.tail import TAIL_BYTES_MAX, HistoryTail, TailEntry
@@ -68,6 +70,7 @@ class LiveRealm:
         "file",
         "file_path",
         "holders",
+        "is_listed_as_query_based",
         "is_running",
         "jobs",
         "listeners",
@@ -96,6 +99,7 @@ class LiveRealm:
         self.acks: dict[int, tuple[IntegrateUpload, ClientConnection]] = {}
         self.ack_timer: asyncio.TimerHandle | None = None
         self.is_running = False
+        self.is_listed_as_query_based = False
         self.to_wake: list[ServerSession] | None = None
 
 
@@ -124,9 +128,11 @@ class Realms:
     Args:
         config: Limits and durability.
         data: Where the files are.
+        directory: Has the list of realms, with their types.
     """
 
-    def __init__(self, config: Config, data: DataDirectory) -> None:
+    def __init__(self, config: Config, data: DataDirectory, directory: Directory) -> None:
+        self._directory = directory
         self._config = config
         self._data = data
         self._live: dict[str, LiveRealm] = {}
@@ -142,6 +148,13 @@ class Realms:
             realm = self._live[path] = LiveRealm(path, self._data.realm_file(path))
         realm.sessions[session] = connection
         return realm
+
+    def matching(self, pattern: str) -> list[LiveRealm]:
+        """Return the realms in use that a grant's pattern covers."""
+        exact = self._live.get(pattern)
+        if exact is not None:
+            return [exact]
+        return [realm for path, realm in self._live.items() if covers(pattern, path)] if pattern[-1] == "*" else []
 
     def leave(self, realm: LiveRealm, session: ServerSession) -> None:
         """Remove a session from its realm."""
@@ -218,6 +231,7 @@ class Realms:
             before = file.newest
             answers = file.process(jobs)
             if file.is_query_based:
+                self._list_as_query_based(realm)
                 return _Outcome(file, answers, [], file.take_affected())
             entries: list[TailEntry] = []
             if 0 < file.newest.bytes_total - before.bytes_total <= TAIL_BYTES_MAX:
@@ -235,15 +249,35 @@ class Realms:
         if not path.exists() and not any(type(job) is AllocateIdent for job in jobs):
             return None
         path.parent.mkdir(parents=True, exist_ok=True)
+        listed = self._directory.realms.get(realm.path)
         store = Store.open(path, durable=self._config.durable)
         try:
             if store.setting(PATH_SETTING) is None:
                 with store.begin_write() as transaction:
                     transaction.set_setting(PATH_SETTING, realm.path)
-            return RealmFile(store, version_salt=self._version_salt, make_salt=make_salt, clock=time.time)
+            return RealmFile(
+                store,
+                version_salt=self._version_salt,
+                make_salt=make_salt,
+                clock=time.time,
+                is_to_be_query_based=listed is not None and listed.kind == "query",
+            )
         except BaseException:
             store.close()
             raise
+
+    def _list_as_query_based(self, realm: LiveRealm) -> None:
+        """Say on the list of realms what a realm has turned out to be; if that fails, the next batch tries again."""
+        if realm.is_listed_as_query_based:
+            return
+        try:
+            listed = self._directory.realms.get(realm.path)
+            if listed is not None and listed.kind != "query":
+                self._directory.realms.set_kind(realm.path, "query")
+        except HinterlandError as error:
+            _log.error("realm %s: its type could not be listed: %s", realm.path, error)
+        else:
+            realm.is_listed_as_query_based = True
 
     def _finish(self, realm: LiveRealm, batch: list[tuple[Job, ClientConnection]], outcome: _Outcome) -> None:
         """Deliver what a worker brought back, then wake everyone who listens."""
@@ -277,7 +311,7 @@ class Realms:
             deliver(job, answer)
             if type(job) is LoadClientFile and job.session.state is SessionState.SYNCING:
                 self._take_over(realm, job.session)
-            elif type(job) is ChangeView and isinstance(job.session, FlexibleSession):
+            elif type(job) is ChangeView and isinstance(job.session, FlexibleSession) and job.session in realm.sessions:
                 for group in job.session.groups:
                     realm.listeners.setdefault(group, set()).add(job.session)
         except Exception:  # noqa: BLE001 - see above
@@ -343,6 +377,39 @@ class Realms:
                 self._workers.submit(file.close)
             self._forget_if_unused(realm)
 
+    async def delete(self, path: str) -> None:
+        """Delete the realm at a proper path: its sessions fail with 217, its files are removed.
+
+        Whoever opens the path afterwards makes a new realm. 218 (server file deleted) would say more, but
+        makes later clients of the original crash (wire.md §0 trap 1).
+        """
+        realm = self._live.get(path)
+        if realm is None:
+            realm = self._live[path] = LiveRealm(path, self._data.realm_file(path))
+        for session, connection in list(realm.sessions.items()):
+            session.fail(217, "the realm was deleted")
+            connection.pump()
+        for job, connection in [*realm.jobs, *realm.acks.values()]:
+            connection.job_done(job)
+        realm.jobs.clear()
+        realm.acks.clear()
+        while realm.is_running:  # noqa: ASYNC110 - a batch takes milliseconds, and hardly anybody waits for its end
+            await asyncio.sleep(0.005)
+        realm.is_running = True  # what arrives meanwhile waits
+        self._open.pop(path, None)
+        file, realm.file = realm.file, None
+        realm.version = realm.salt = 0
+        realm.is_listed_as_query_based = False
+        realm.tail = HistoryTail()
+        realm.holders.clear()
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._workers, _remove, file, realm.file_path)
+        finally:
+            realm.is_running = False
+            if realm.jobs:
+                self._start(realm)
+            self._forget_if_unused(realm)
+
     async def close(self) -> None:
         """Finish what is under way and close all files. Closing twice is harmless."""
         self._is_closing = True
@@ -356,3 +423,11 @@ class Realms:
                 realm.file.close()
                 realm.file = None
         self._open.clear()
+
+
+def _remove(file: RealmFile | None, path: Path) -> None:
+    """Close and remove a realm's file and what SQLite keeps beside it."""
+    if file is not None:
+        file.close()
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -117,10 +117,10 @@ def _difference(
 
 def _row_in(store: Store, groups: Groups, view: dict[str, int], name: ObjectName) -> int | None:
     """Return the row of an object if it is in a view."""
-    table = store.tables[name.class_name]
-    row = table.find(name.key)
+    table = store.tables.get(name.class_name)  # a reader may have a class that the realm has not
+    row = None if table is None else table.find(name.key)
     number = view.get(name.class_name)
-    if row is None or number is None or not groups.is_member(number, table.id, row):
+    if table is None or row is None or number is None or not groups.is_member(number, table.id, row):
         return None
     return row
 

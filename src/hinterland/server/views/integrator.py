@@ -32,8 +32,9 @@ from hinterland.merge.transformer import Incoming, Local, transform
 from hinterland.protocol.codec import UploadEntry
 from hinterland.protocol.server_session import Cursor
 from hinterland.server.integration import Integrator
+from hinterland.server.schema_guard import check_schema_unchanged
 from hinterland.server.views.groups import Groups
-from hinterland.server.views.projection import project, touched_names
+from hinterland.server.views.projection import SCHEMA, project, touched_names
 from hinterland.server.views.tables import (
     EVERYBODY,
     LogRow,
@@ -145,12 +146,34 @@ class ViewIntegrator(Integrator):
         progress: Cursor,
         locked_version: int,
         now_s: int,
+        *,
+        can_change_schema: bool = True,
     ) -> ClientRecord:
         """See `Integrator.integrate`; also removes what the client has acknowledged."""
-        updated = super().integrate(transaction, client, entries, progress, locked_version, now_s)
+        updated = super().integrate(
+            transaction, client, entries, progress, locked_version, now_s, can_change_schema=can_change_schema
+        )
         if updated.base_version > client.base_version:
             self._prune(client.ident, client.base_version, updated.base_version)
         return updated
+
+    def undo(
+        self,
+        transaction: WriteTransaction,
+        client: ClientRecord,
+        entries: Sequence[UploadEntry],
+        progress: Cursor,
+        locked_version: int,
+        now_s: int,
+    ) -> ClientRecord:
+        """Do as `integrate` for a user who may only read: every change is refused, and undone at the client.
+
+        Classes and properties that are new are passed over: opening a realm names them.
+        """
+        fresh = [entry for entry in entries if entry.client_version > client.client_version]
+        if fresh:
+            self._merge(transaction, client, fresh, can_change_schema=True, can_write=False)
+        return self.integrate(transaction, client, (), progress, locked_version, now_s)
 
     def _prune(self, client: int, before: int, base: int) -> None:
         self._tables.drop_own(client, base)
@@ -172,10 +195,20 @@ class ViewIntegrator(Integrator):
 
     # -- merging ---------------------------------------------------------------------------------
 
-    def _merge(self, transaction: WriteTransaction, client: ClientRecord, entries: Sequence[UploadEntry]) -> None:
+    def _merge(
+        self,
+        transaction: WriteTransaction,
+        client: ClientRecord,
+        entries: Sequence[UploadEntry],
+        *,
+        can_change_schema: bool,
+        can_write: bool = True,
+    ) -> None:
         incoming = []
         for entry in entries:
             changeset = decode(entry.changeset)
+            if not can_change_schema:
+                check_schema_unchanged(self._store.tables, changeset)
             incoming.append(
                 Incoming(
                     entry.client_version,
@@ -192,7 +225,7 @@ class ViewIntegrator(Integrator):
             transform(_ClientView(self, client.ident, base, until), incoming)
         groups = self.groups_of(client.ident)
         for number, (entry, one) in enumerate(zip(entries, incoming, strict=True)):
-            undone = self._accept(transaction, client, groups, entry, one)
+            undone = self._accept(transaction, client, groups, entry, one, can_write=can_write)
             if undone.instructions and number + 1 < len(incoming):
                 version = Local(self._newest.version, one.timestamp, SERVER_IDENT, undone)
                 transform(_OneVersion(self, client.ident, version), incoming[number + 1 :])
@@ -209,10 +242,16 @@ class ViewIntegrator(Integrator):
         groups: frozenset[int],
         entry: UploadEntry,
         one: Incoming,
+        *,
+        can_write: bool,
     ) -> Changeset:
         """Judge, apply and append one changeset; return what the client must undo or lose because of it."""
         whole = self._without_known_schema(one.changeset)
-        rejected = dict(self._refused_before(client, groups, whole))
+        if can_write:
+            rejected = dict(self._refused_before(client, groups, whole))
+        else:
+            whole = Changeset([it for it in whole.instructions if not isinstance(it, SCHEMA)], whole.strings)
+            rejected = self._refused_to_readers(one.changeset)
         while True:
             changeset = _without(whole, rejected)
             watched = self._tracker.before(transaction, changeset)
@@ -296,6 +335,15 @@ class ViewIntegrator(Integrator):
             elif not self._sees(groups, name):
                 found[name] = refusal_reason(name) + OUTSIDE
         return found
+
+    def _refused_to_readers(self, changeset: Changeset) -> dict[ObjectName, str]:
+        """Refuse all; asymmetric objects, which no client keeps, need no undoing."""
+        kinds = {one.name: one.kind for one in self._store.schema}
+        kinds |= {it.class_name: it.kind for it in changeset.instructions if isinstance(it, AddTable)}
+        return {
+            name: "" if kinds.get(name.class_name) is ClassKind.ASYMMETRIC else refusal_reason(name)
+            for name in touched_names(changeset.instructions)
+        }
 
     def _row(self, name: ObjectName) -> int | None:
         table = self._store.tables.get(name.class_name)

@@ -18,7 +18,7 @@ from hinterland.changeset.instructions import (
 )
 from hinterland.server.views.tables import ObjectName
 
-__all__ = ["project", "touched_names"]
+__all__ = ["SCHEMA", "project", "touched_names"]
 
 SCHEMA: tuple[type, ...] = (AddTable, AddColumn, EraseTable, EraseColumn)
 
