@@ -585,7 +585,10 @@ def random_link(random: Random, store: Store, name: str, count: int) -> Link | N
 
 
 class ViewWorld:
-    """Everything, and the transcript."""
+    """Everything, and the transcript.
+
+    With `has_readers`, sessions lose the right to write, and get it back, once the realm has its classes.
+    """
 
     def __init__(
         self,
@@ -595,7 +598,9 @@ class ViewWorld:
         clients: int,
         schema: Sequence[Instruction] = SCHEMA,
         policy: ViewPolicy | None = None,
+        has_readers: bool = False,
     ) -> None:
+        self.has_readers = has_readers
         self.random = Random(seed)
         self.lines: list[str] = []
         self.directory = directory
@@ -623,6 +628,8 @@ class ViewWorld:
         random = self.random
         client = random.choice(self.clients)
         self.now += 1
+        if self.has_readers and self.server.sessions and "Item" in self.server.file.store.tables:
+            self.rule(random.choice(list(self.server.sessions)))
         dice = random.random()
         if dice < 0.12:
             client.write(self.now)
@@ -639,6 +646,13 @@ class ViewWorld:
             self.server.restart()
         else:
             self.move(client)
+
+    def rule(self, session: ServerSession) -> None:
+        """Perhaps change what a session may do."""
+        if self.random.random() < 0.03:
+            can_write = not session.can_write
+            self.lines.append(f"session of file {session.ident} {'may' if can_write else 'must not'} write")
+            session.set_rights(can_write=can_write, can_change_schema=True)
 
     def cut(self, client: ViewClient) -> None:
         link = client.disconnect()

@@ -45,7 +45,7 @@ EVERYBODY: Final = 0
 
 _CREATE: Final = (
     """CREATE TABLE IF NOT EXISTS _groups (
-        id INTEGER PRIMARY KEY,
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
         class TEXT NOT NULL,
         query TEXT NOT NULL,
         filter TEXT NOT NULL,
@@ -174,12 +174,13 @@ class ViewTables:
         return [GroupRow(*row) for row in self._execute("SELECT id, class, query, filter FROM _groups ORDER BY id")]
 
     def add_group(self, class_name: str, query: str, condition: str) -> int:
-        """Add a group and return its number, which was never used before and is above `EVERYBODY`."""
-        (last,) = self._execute(
-            "SELECT max(coalesce((SELECT max(id) FROM _groups), 0), coalesce((SELECT max(grp) FROM _step_groups), 0))"
-        ).fetchone()
-        self._execute("INSERT INTO _groups VALUES (?,?,?,?)", (last + 1, class_name, query, condition))
-        return int(last) + 1
+        """Add a group and return its number, which was never used before and is above `EVERYBODY`.
+
+        What was made for a dropped group (contents of bootstraps, listeners) is known by its number.
+        """
+        sql = "INSERT INTO _groups(class, query, filter) VALUES (?,?,?) RETURNING id"
+        (number,) = self._execute(sql, (class_name, query, condition)).fetchone()
+        return int(number)
 
     def is_used(self, group: int) -> bool:
         """Return whether a step of any client is left that has the group."""
