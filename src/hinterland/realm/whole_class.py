@@ -112,8 +112,8 @@ class WholeClass:
             self._reads_wanted = rows // _SHARE
             return
         self._reads_wanted = _NEVER
-        pages = execute("PRAGMA page_count").fetchone()[0]
-        if pages * execute("PRAGMA page_size").fetchone()[0] > _FILE_BYTES_MAX:
+        page_bytes = int(execute("PRAGMA page_size").fetchone()[0])  # SQLCipher answers with text
+        if page_bytes * execute("PRAGMA page_count").fetchone()[0] > _FILE_BYTES_MAX:
             return
         place = 0 if by_key else -1
         with _garbage_kept():

@@ -187,7 +187,12 @@ def _refuse_truncated(connection: RealmConnection, path: str) -> None:
 
 
 def _is_ours(connection: RealmConnection, path: str) -> bool:
-    """Return whether the file is a realm; False when it is still empty."""
+    """Return whether the file is a realm; False when it is still empty.
+
+    Tables are counted first: should another process make the file just now, then what it is follows with
+    the tables, in the same transaction.
+    """
+    has_tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
     if application_id == APPLICATION_ID:
         found = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -196,7 +201,7 @@ def _is_ours(connection: RealmConnection, path: str) -> bool:
                 f"{path} has file format {found}; this Hinterland reads up to {FORMAT_VERSION}: upgrade it"
             )
         return True
-    if application_id or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+    if application_id or has_tables:
         raise ForeignFileError(f"{path} is an SQLite database, but not a realm file")
     return False
 

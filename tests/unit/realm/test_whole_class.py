@@ -25,10 +25,10 @@ WORDS = [f"w{n}" for n in range(12)]
 LOOKUPS = whole_class._READS_MIN * 2
 
 
-@pytest.fixture
-def words(tmp_path: Path) -> hl.Realm:
+@pytest.fixture(params=[None, b"k" * 32], ids=["plain", "encrypted"])
+def words(tmp_path: Path, request: pytest.FixtureRequest) -> hl.Realm:
     """A realm in which every word has been looked up so often that all are known."""
-    realm = hl.Realm.open(tmp_path / "words.hldb", schema=[Word], durable=False)
+    realm = hl.Realm.open(tmp_path / "words.hldb", schema=[Word], durable=False, encryption_key=request.param)
     with realm.write():
         realm.add_all(Word(text=text, length=n) for n, text in enumerate(WORDS))
     look_up(realm)

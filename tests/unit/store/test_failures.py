@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 import hinterland as hl
-from hinterland.store.connection import RealmConnection
+from hinterland.store import layout
+from hinterland.store.connection import RealmConnection, open_connection
 
 
 class Item(hl.Object):
@@ -208,3 +209,19 @@ def test_statements_raise_our_errors(path: Path) -> None:
             list(connection.execute("SELECT CAST(x'ff' AS TEXT) FROM (VALUES(1),(2))"))
         with pytest.raises(hl.CorruptFileError):
             connection.execute("SELECT CAST(x'ff' AS TEXT) FROM (VALUES(1),(2))").fetchall()
+
+
+def test_a_file_that_is_made_between_two_looks_is_ours(tmp_path: Path) -> None:
+    """Another process may make the file while we look whether it is a realm."""
+    path = tmp_path / "a.hldb"
+    connection = open_connection(path)
+    looks: list[str] = []
+
+    def look(statement: str) -> None:
+        looks.append(statement)
+        if len(looks) == 2:
+            hl.Realm.open(path, schema=[]).close()
+
+    connection.set_trace_callback(look)
+    assert layout._is_ours(connection, str(path))
+    connection.close()
