@@ -32,6 +32,7 @@ HinterlandError
 │   └── MultipleUsersError      `SyncUser.current` with several users logged in
 ├── PermissionDeniedError       logging in again will not help (HL-A…)
 └── ConfigurationError          the operator must act (HL-F…)
+    └── RulesError              rules of a realm are wrong, or do not fit its classes
 
 `code` is stable and unique; messages are for people and may change.
 """
@@ -64,6 +65,7 @@ __all__ = [
     "QueryError",
     "QuerySyntaxError",
     "ReadOnlyError",
+    "RulesError",
     "SchemaError",
     "SessionError",
     "StorageError",
@@ -291,3 +293,9 @@ class ConfigurationError(HinterlandError):
     """The configuration is wrong; the operator or programmer must act."""
 
     code = "HL-F001"
+
+
+class RulesError(ConfigurationError):
+    """A realm's rules are malformed, or do not fit its classes; the message names the place."""
+
+    code = "HL-F002"
