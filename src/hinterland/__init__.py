@@ -33,7 +33,9 @@ from hinterland.errors import (
     QueryError,
     QuerySyntaxError,
     ReadOnlyError,
+    RulesError,
     SchemaError,
+    SchemaRefusedError,
     SessionError,
     StorageError,
     SyncError,
@@ -43,6 +45,7 @@ from hinterland.errors import (
     ValueTypeError,
     WrongThreadError,
 )
+from hinterland.realm.access import PermissionLists, Privileges
 from hinterland.realm.changes import Changes, KeyChanges, ObjectChange
 from hinterland.realm.configuration import Configuration
 from hinterland.realm.dictionaries import Dict
@@ -64,6 +67,12 @@ if TYPE_CHECKING:
     from hinterland.query import GeoBox as GeoBox
     from hinterland.query import GeoCircle as GeoCircle
     from hinterland.query import GeoPolygon as GeoPolygon
+    from hinterland.realm.permission_classes import PERMISSION_CLASSES as PERMISSION_CLASSES
+    from hinterland.realm.permission_classes import ClassPermissions as ClassPermissions
+    from hinterland.realm.permission_classes import Permission as Permission
+    from hinterland.realm.permission_classes import PermissionUser as PermissionUser
+    from hinterland.realm.permission_classes import RealmPermissions as RealmPermissions
+    from hinterland.realm.permission_classes import Role as Role
     from hinterland.sync import ClientReset as ClientReset
     from hinterland.sync import ConnectionTimes as ConnectionTimes
     from hinterland.sync import Credentials as Credentials
@@ -74,6 +83,9 @@ if TYPE_CHECKING:
     from hinterland.sync import sync_directory as sync_directory
 
 # Loaded when first used, so that programs with local realms only do not pay for synchronisation.
+_PERMISSIONS: Final = frozenset(
+    {"PERMISSION_CLASSES", "ClassPermissions", "Permission", "PermissionUser", "RealmPermissions", "Role"}
+)
 _QUERY: Final = frozenset({"Expression", "GeoBox", "GeoCircle", "GeoPolygon"})
 _SYNC: Final = frozenset(
     {
@@ -89,11 +101,13 @@ _SYNC: Final = frozenset(
 )
 
 __all__ = [
+    "PERMISSION_CLASSES",
     "AsymmetricObject",
     "AuthenticationError",
     "BadChangesetError",
     "Changes",
     "ChangesetError",
+    "ClassPermissions",
     "ClientReset",
     "ClientResetRequired",
     "ClosedError",
@@ -128,7 +142,11 @@ __all__ = [
     "Object",
     "ObjectChange",
     "ObjectId",
+    "Permission",
     "PermissionDeniedError",
+    "PermissionLists",
+    "PermissionUser",
+    "Privileges",
     "Progress",
     "ProtocolError",
     "QueryArgumentError",
@@ -136,8 +154,12 @@ __all__ = [
     "QuerySyntaxError",
     "ReadOnlyError",
     "Realm",
+    "RealmPermissions",
     "Results",
+    "Role",
+    "RulesError",
     "SchemaError",
+    "SchemaRefusedError",
     "Session",
     "SessionError",
     "Set",
@@ -163,6 +185,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PERMISSIONS:
+        return getattr(import_module("hinterland.realm.permission_classes"), name)
     if name in _QUERY:
         return getattr(import_module("hinterland.query"), name)
     if name in _SYNC:

@@ -103,6 +103,20 @@ def _add_realms(commands: Any) -> None:
     listing.add_argument("--data", metavar="DIR", help=_DATA_HELP)
     listing.add_argument("--json", action="store_true", help="one JSON array")
     listing.set_defaults(run=_realms_list)
+    locking = actions.add_parser(
+        "lock-down",
+        help="let everyone but admins only read a query-based realm",
+        description="Make a query-based realm safe: everyone may read and query, the role 'admins' may do everything."
+        " No server may run on the data directory.",
+    )
+    locking.add_argument("path", metavar="PATH", help="path of the realm on the server, such as /app")
+    locking.add_argument("--admin", action="append", default=[], metavar="IDENTITY", help="user to make an admin of it")
+    locking.add_argument(
+        "--editable", action="append", default=[], metavar="CLASS", help="class in which everyone may still write"
+    )
+    locking.add_argument("--data", metavar="DIR", help=_DATA_HELP)
+    locking.add_argument("--json", action="store_true", help="print a JSON object")
+    locking.set_defaults(run=_realms_lock_down)
     check = actions.add_parser("check", help="look for damage in a realm file", description="Exit status 1 if damaged.")
     check.add_argument("file", metavar="FILE", help="a realm file, of a client or a server")
     check.add_argument("--json", action="store_true", help="print a JSON object")
@@ -219,6 +233,18 @@ def _realms_check(options: argparse.Namespace) -> int:
         for line in found or [f"{options.file}: no damage found"]:
             print(line)
     return 1 if found else 0
+
+
+def _realms_lock_down(options: argparse.Namespace) -> int:
+    config = _existing(options)
+    from hinterland.server.lock_down import lock_down_realm
+
+    version = lock_down_realm(config.data, options.path, admins=options.admin, editable=options.editable)
+    if options.json:
+        print(json.dumps({"path": options.path, "version": version}))
+    else:
+        print(f"{options.path} is locked down (version {version})")
+    return 0
 
 
 def _users_list(options: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ HinterlandError
 │   └── CommitError             the commit failed, for example because the disk is full
 ├── ChangesetError              a changeset cannot be used (HL-C…)
 │   ├── BadChangesetError       malformed, or does not fit the state it is applied to
+│   ├── SchemaRefusedError      its maker may not change the schema
 │   └── TransformError          concurrent changes that contradict each other, such as two schemas
 ├── ProtocolError               the peer broke the sync protocol (HL-P…)
 ├── SyncError                   the server refused, or synchronisation failed (HL-S…)
@@ -67,6 +68,7 @@ __all__ = [
     "ReadOnlyError",
     "RulesError",
     "SchemaError",
+    "SchemaRefusedError",
     "SessionError",
     "StorageError",
     "SyncError",
@@ -208,6 +210,12 @@ class TransformError(ChangesetError):
     """Concurrent changesets contradict each other, for instance in their schemas."""
 
     code = "HL-C002"
+
+
+class SchemaRefusedError(ChangesetError):
+    """A changeset adds classes or properties, which its maker may not; ask an administrator of the realm."""
+
+    code = "HL-C003"
 
 
 class ProtocolError(HinterlandError):

@@ -22,7 +22,7 @@ from hinterland.changeset.instructions import (
     Instruction,
     Update,
 )
-from hinterland.permissions.privileges import ALL, EVERYONE, NONE, Privilege, private_role
+from hinterland.permissions.privileges import ADMINISTRATORS, ALL, EVERYONE, NONE, Privilege, private_role
 from hinterland.permissions.system_classes import (
     CLASS,
     MEMBERS,
@@ -38,10 +38,7 @@ from hinterland.permissions.system_classes import (
 from hinterland.schema.types import ClassSchema, Property, Schema
 from hinterland.values import ClassKind, CollectionType, Key, Link, ObjectId, PropertyType
 
-__all__ = ["ADMINISTRATORS", "FoundationState", "enrolment", "foundation", "lock_down", "permission_key"]
-
-ADMINISTRATORS: Final = "admins"
-"""The role that keeps all privileges when a realm is locked down."""
+__all__ = ["FoundationState", "enrolment", "foundation", "lock_down", "permission_key"]
 
 _READ_ONLY: Final = Privilege.READ | Privilege.QUERY
 _EDIT: Final = _READ_ONLY | Privilege.UPDATE | Privilege.DELETE | Privilege.CREATE

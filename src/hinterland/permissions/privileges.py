@@ -13,6 +13,7 @@ from enum import IntFlag
 from typing import Final, NamedTuple
 
 __all__ = [
+    "ADMINISTRATORS",
     "ALL",
     "CLASS_LEVEL",
     "EVERYONE",
@@ -31,6 +32,9 @@ __all__ = [
 
 EVERYONE: Final = "everyone"
 """The role that every user gets."""
+
+ADMINISTRATORS: Final = "admins"
+"""The role that keeps all privileges when a realm is locked down."""
 
 PRIVATE_ROLE_PREFIX: Final = "__User:"
 

@@ -22,6 +22,7 @@ from hinterland.errors import (
     WrongThreadError,
 )
 from hinterland.realm import adding, creating, deleting
+from hinterland.realm.access import Access, with_permission_classes
 from hinterland.realm.binding import Attempt, Binding
 from hinterland.realm.configuration import Configuration, ProgressCallback
 from hinterland.realm.dynamic import DynamicRealm
@@ -47,7 +48,7 @@ R = TypeVar("R")
 UpdateMode = Literal["never", "modified", "all"]
 
 
-class Realm(Snapshots, FileCare):
+class Realm(Snapshots, FileCare, Access):
     """An open realm; see `Realm.open`. It belongs to the thread that opened it, with all its objects."""
 
     def __init__(self, configuration: Configuration, file: OpenFile, store: Store) -> None:
@@ -123,6 +124,7 @@ class Realm(Snapshots, FileCare):
     def _open(cls, configuration: Configuration, *, session: Any = None, is_sibling: bool = False) -> Realm:
         if not is_sibling:
             configuration.check()
+        configuration = with_permission_classes(configuration)
         declarations = validate(one.__hinterland__ for one in configuration.schema or ())
         file = OpenFile.take(configuration.path, in_memory=configuration.in_memory)
         realm = None

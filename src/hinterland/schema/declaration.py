@@ -397,7 +397,8 @@ def _element(element: Any, where: str) -> tuple[PropertyType, type | None, str |
     if isinstance(element, _Forward):
         return PropertyType.LINK, None, element.name
     if hasattr(element, "__hinterland_kind__"):
-        return PropertyType.LINK, None, element.__name__
+        declared = getattr(element, "__hinterland__", None)
+        return PropertyType.LINK, None, element.__name__ if declared is None else declared.name
     try:
         kind = _TYPES.get(element)
     except TypeError:  # not hashable

@@ -14,7 +14,8 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from hinterland.errors import ChangesetError, StorageError
+from hinterland.changeset.instructions import Changeset, Instruction
+from hinterland.errors import ChangesetError, SchemaRefusedError, StorageError
 from hinterland.protocol.server_session import (
     AllocateIdent,
     ClientFile,
@@ -40,6 +41,10 @@ Job: TypeAlias = AllocateIdent | LoadClientFile | IntegrateUpload | ReadHistory
 
 _BUSY: Final = 201
 _BAD_CHANGESET: Final = 212
+_SCHEMA_REFUSED: Final = 225
+
+EPOCH_S: Final = 1_420_070_400
+"""2015-01-01, where timestamps of the protocol begin."""
 
 
 class FileIdent(NamedTuple):
@@ -153,6 +158,28 @@ class RealmFile:
         """Return the entries above `version`, ready to be sent."""
         return [tail_entry(entry) for entry in self._history.entries(version, self.version)]
 
+    def edit(self, make: Callable[[Store], Sequence[Instruction]]) -> int:
+        """Let the server itself change the realm; clients get it like any other change.
+
+        Args:
+            make: Returns the instructions; called in the write transaction, with all that was written before.
+
+        Returns:
+            The newest version, which is a new one unless there were no instructions.
+        """
+        try:
+            with self.store.begin_write() as transaction:
+                instructions = make(self.store)
+                if instructions:
+                    timestamp = max(0, int((self._clock() - EPOCH_S) * 1000))
+                    self._integrator.commit_own(transaction, Changeset(list(instructions)), timestamp)
+        except BaseException:
+            self._integrator.forget()
+            raise
+        finally:
+            self.store.end_read()
+        return self.version
+
     def _process_writes(self, jobs: Sequence[Job], answers: dict[int, Answer]) -> None:
         try:
             with self.store.begin_write() as transaction:
@@ -214,7 +241,7 @@ class RealmFile:
     def _refuse(self, job: IntegrateUpload, error: Exception) -> Refusal:
         self._integrator.forget()
         _log.warning("%s: upload of file %d refused: %.500s", self.store.path, job.ident, error)
-        return Refusal(_BAD_CHANGESET, str(error))
+        return Refusal(_SCHEMA_REFUSED if isinstance(error, SchemaRefusedError) else _BAD_CHANGESET, str(error))
 
     def _load(self, job: LoadClientFile) -> ClientFile | None:
         client = self._history.client(job.ident)

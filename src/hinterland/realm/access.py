@@ -1,0 +1,264 @@
+"""`realm.permissions` and `realm.privileges`: permissions of a query-based realm, from what is in the local file.
+
+The client never forbids anything; the server does, and undoes what was not allowed. What is computed here is what
+the server would say by the permissions that have reached this device.
+
+Source: spec features.md §4.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from hinterland.errors import SchemaError, UsageError
+from hinterland.permissions.privileges import ADMINISTRATORS, EVERYONE, NONE, OBJECT_LEVEL, REALM_LEVEL, Privilege
+from hinterland.permissions.system_classes import REALM, REALM_KEY, ROLE, SYSTEM_CLASSES, acl_property
+from hinterland.realm.objects import ObjectBase
+from hinterland.values import ClassKind
+
+if TYPE_CHECKING:
+    from hinterland.realm.configuration import Configuration
+    from hinterland.realm.lists import List
+    from hinterland.realm.permission_classes import Permission, PermissionUser, Role
+    from hinterland.realm.realm import Realm
+    from hinterland.realm.results import Results
+
+__all__ = ["Access", "PermissionLists", "Privileges", "with_permission_classes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Privileges:
+    """What the current user may do with a realm, a class or an object; what means nothing there is False."""
+
+    can_read: bool
+    can_update: bool
+    can_delete: bool
+    can_set_permissions: bool
+    can_query: bool
+    can_create: bool
+    can_modify_schema: bool
+
+
+class _User(Protocol):
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def is_admin(self) -> bool: ...
+
+
+def with_permission_classes(configuration: Configuration) -> Configuration:
+    """Return the configuration with the classes of permissions, if a class of its schema speaks of them."""
+    schema = configuration.schema
+    if schema is None or not any(_mentions(one) for one in schema):
+        return configuration
+    from hinterland.realm.permission_classes import PERMISSION_CLASSES
+
+    names = {one.__hinterland__.name for one in schema}
+    missing = [one for one in PERMISSION_CLASSES if one.__hinterland__.name not in names]
+    return replace(configuration, schema=[*schema, *missing]) if missing else configuration
+
+
+def _mentions(one: Any) -> bool:
+    declaration = getattr(one, "__hinterland__", None)
+    if declaration is None:
+        return False
+    targets = [each.property.target for each in declaration.properties]
+    return any(name in SYSTEM_CLASSES for name in (declaration.name, *targets))
+
+
+class Access:
+    """The part of `Realm` that deals with permissions."""
+
+    __slots__ = ()
+
+    @property
+    def permissions(self) -> PermissionLists:
+        """The permissions of a query-based realm; see `PermissionLists`."""
+        realm = cast("Realm", self)
+        realm._check()
+        return PermissionLists(realm)
+
+    def privileges(self, target: type | ObjectBase | None = None) -> Privileges:
+        """Return what the current user may do, by the permissions in the local file.
+
+        This works offline, and follows changes as they arrive. Rules that only the server knows are not part of it.
+        In a realm without a user, and before permissions have arrived, everything is allowed.
+
+        Args:
+            target: A class or a managed object; by default the realm.
+        """
+        realm = cast("Realm", self)
+        realm._check()
+        found, level = _privileges(realm, target)
+        return Privileges(*(bool(found & level & flag) for flag in Privilege))
+
+
+def _user_of(realm: Realm) -> _User | None:
+    return cast("_User | None", getattr(realm.configuration.sync, "user", None))
+
+
+def _privileges(realm: Realm, target: type | ObjectBase | None) -> tuple[Privilege, Privilege]:
+    """Return the privileges, and those that mean something at the level."""
+    from hinterland.permissions.policy import Policy
+    from hinterland.permissions.subject import Subject
+    from hinterland.store.access_state import StoreAccess
+
+    user = _user_of(realm)
+    subject = Subject("", is_admin=True) if user is None else Subject(user.identity, user.is_admin)
+    realm._store.begin_read()
+    realm._flush()
+    state = StoreAccess(realm._store)
+    policy = Policy.resolve(subject, state)
+    # Every realm with permissions has a `__Realm` object; if it is not here, its list may not be read.
+    is_withheld = not subject.is_admin and not state.exists(REALM, REALM_KEY) and state.exists(ROLE, EVERYONE)
+    if target is None:
+        return (NONE if is_withheld else policy.realm_privileges), REALM_LEVEL
+    if isinstance(target, ObjectBase):
+        if not target.is_managed or target._binding.realm is not realm:
+            raise UsageError(f"{target!r} is not in this realm, which knows of no permissions for it")
+        name, row = target._binding.name, target._row
+        table = target._binding.table
+        if table.is_embedded:
+            raise UsageError(f"{name} is an embedded class; what holds for its objects is what holds for their parents")
+        found = policy.object_privileges(name, table.key_of(row), state)
+        return (NONE if is_withheld else found), OBJECT_LEVEL
+    found = policy.class_privileges(realm._binding(target).name)
+    return (NONE if is_withheld else found), ~NONE
+
+
+class PermissionLists:
+    """Reads and changes who may do what, in an ordinary write transaction.
+
+        with realm.write():
+            crew = realm.permissions.role("crew")
+            crew.members.append(realm.permissions.user(colleague_identity))
+            realm.permissions.grant(ticket, "crew", can_read=True, can_update=True)
+
+    Objects have a list of their own if their class declares `permissions: hl.List[hl.Permission]`.
+    """
+
+    __slots__ = ("_realm",)
+
+    def __init__(self, realm: Realm) -> None:
+        self._realm = realm
+
+    @property
+    def roles(self) -> Results[Role]:
+        """All roles."""
+        from hinterland.realm.permission_classes import Role
+
+        return self._realm.objects(Role)
+
+    def role(self, name: str) -> Role:
+        """Return the role of that name, made if it is absent."""
+        from hinterland.realm.permission_classes import Role
+
+        return self._realm.object(Role, name) or self._realm.add(Role(name=name))
+
+    def user(self, identity: str) -> PermissionUser:
+        """Return the user of that identity, made if it is absent."""
+        from hinterland.realm.permission_classes import PermissionUser
+
+        return self._realm.object(PermissionUser, identity) or self._realm.add(PermissionUser(id=identity))
+
+    def of(self, target: Realm | type | ObjectBase) -> List[Permission]:
+        """Return the list of the realm, a class or an object.
+
+        A realm or class that has none gets one, in which everyone may do everything, as it is without.
+
+        Raises:
+            SchemaError: The class of the object declares no list of permissions.
+        """
+        from hinterland.realm.permission_classes import ClassPermissions, RealmPermissions
+
+        realm = self._realm
+        if target is realm:
+            holder = realm.object(RealmPermissions, REALM_KEY)
+            if holder is None:
+                holder = realm.add(RealmPermissions(id=REALM_KEY))
+                self._grant_all(holder.permissions)
+            return holder.permissions
+        if isinstance(target, type):
+            name = realm._binding(target).name
+            found = realm.object(ClassPermissions, name)
+            if found is None:
+                found = realm.add(ClassPermissions(name=name))
+                self._grant_all(found.permissions)
+            return found.permissions
+        if not isinstance(target, ObjectBase):
+            raise UsageError(f"permissions are those of this realm, of a class or of an object, not of {target!r}")
+        declaration = type(target).__hinterland__
+        field = acl_property(declaration.schema)
+        if field is None:
+            raise SchemaError(
+                f"{declaration.name} has no list of permissions; declare `permissions: hl.List[hl.Permission]`"
+            )
+        attribute = next(one.attribute for one in declaration.properties if one.property.name == field)
+        return cast("List[Permission]", getattr(target, attribute))
+
+    def grant(self, target: Realm | type | ObjectBase, role: str | Role, **flags: bool) -> Permission:
+        """Change what a role may do: `grant(ticket, "crew", can_read=True)`; flags not given stay as they are.
+
+        The role, and its permission in the list, are made if they are absent.
+        """
+        from hinterland.realm.permission_classes import FLAGS, Permission
+
+        for name in flags:
+            if name not in FLAGS:
+                raise UsageError(f"there is no privilege {name!r}; they are {', '.join(FLAGS)}")
+        entries = self.of(target)
+        owner = self.role(role) if isinstance(role, str) else role
+        found = next((one for one in entries if one.role == owner), None)
+        if found is None:
+            entries.append(Permission(role=owner, **flags))
+            return entries[-1]
+        for name, value in flags.items():
+            setattr(found, name, value)
+        return found
+
+    def revoke(self, target: Realm | type | ObjectBase, role: str | Role) -> None:
+        """Remove what a role may do from a list."""
+        entries = self.of(target)
+        name = role if isinstance(role, str) else role.name
+        for index in reversed(range(len(entries))):
+            owner = entries[index].role
+            if owner is not None and owner.name == name:
+                del entries[index]
+
+    def lock_down(self, *, admins: Sequence[str] = (), editable: Sequence[type] = ()) -> None:
+        """Make the realm safe: the recommended sequence before other people use it.
+
+        The role "admins", of which the current user becomes a member, keeps all privileges. Everyone else may read and query; in the classes of `editable`
+        everyone may also create, change and delete. Lists of single objects stay as they are. Do this as a user who
+        may set the permissions of the realm and of its classes.
+
+        Args:
+            admins: Identities of users who get the role "admins".
+            editable: Classes in which everyone may write.
+        """
+        from hinterland.realm.permission_classes import FLAGS, PERMISSION_CLASSES
+
+        realm = self._realm
+        members = self.role(ADMINISTRATORS).members
+        user = _user_of(realm)
+        for identity in dict.fromkeys((*admins, *([] if user is None else [user.identity]))):
+            if self.user(identity) not in members:
+                members.append(self.user(identity))
+        everything = dict.fromkeys(FLAGS, True)
+        nothing = dict.fromkeys(FLAGS, False)
+        reading = {**nothing, "can_read": True, "can_query": True}
+        writing = {**reading, "can_update": True, "can_create": True, "can_delete": True}
+        for one in (*(realm.configuration.schema or ()), *PERMISSION_CLASSES):
+            if one.__hinterland_kind__ is not ClassKind.EMBEDDED:
+                self.grant(one, ADMINISTRATORS, **everything)
+                self.grant(one, EVERYONE, **(writing if one in editable else reading))
+        self.grant(realm, ADMINISTRATORS, **everything)
+        self.grant(realm, EVERYONE, **{**reading, "can_update": bool(editable)})
+
+    def _grant_all(self, entries: List[Permission]) -> None:
+        from hinterland.realm.permission_classes import FLAGS, Permission
+
+        entries.append(Permission(role=self.role(EVERYONE), **dict.fromkeys(FLAGS, True)))
