@@ -10,7 +10,6 @@ Source: spec features.md §4.4; flx.md §3.5.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from hashlib import sha256
 from typing import Final, Protocol
 
 from hinterland.changeset.instructions import (
@@ -34,11 +33,12 @@ from hinterland.permissions.system_classes import (
     ROLE,
     SYSTEM_CLASSES,
     USER,
+    permission_key,
 )
 from hinterland.schema.types import ClassSchema, Property, Schema
-from hinterland.values import ClassKind, CollectionType, Key, Link, ObjectId, PropertyType
+from hinterland.values import ClassKind, CollectionType, Key, Link, PropertyType
 
-__all__ = ["FoundationState", "enrolment", "foundation", "lock_down", "permission_key"]
+__all__ = ["FoundationState", "enrolment", "foundation", "lock_down"]
 
 _READ_ONLY: Final = Privilege.READ | Privilege.QUERY
 _EDIT: Final = _READ_ONLY | Privilege.UPDATE | Privilege.DELETE | Privilege.CREATE
@@ -62,11 +62,6 @@ class FoundationState(Protocol):
 
     def flags(self, key: Key) -> Privilege:
         """Return the privileges that a `__Permission` grants; of one that does not exist, none."""
-
-
-def permission_key(class_name: str, key: Key, role: str) -> ObjectId:
-    """Return the key of the permission of a role in the list of the realm or of a class."""
-    return ObjectId(sha256(f"{class_name}\0{key}\0{role}".encode()).digest()[:12])
 
 
 def foundation(state: FoundationState) -> list[Instruction]:

@@ -6,11 +6,12 @@ generated, since in flexible mode every class has a key.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Final
 
 from hinterland.permissions.privileges import Privilege
 from hinterland.schema.types import ClassSchema, Property, Schema
-from hinterland.values import CollectionType, PropertyType
+from hinterland.values import CollectionType, Key, ObjectId, PropertyType
 
 __all__ = [
     "CLASS",
@@ -26,6 +27,7 @@ __all__ = [
     "USER",
     "acl_property",
     "is_system_class",
+    "permission_key",
 ]
 
 ROLE: Final = "__Role"
@@ -97,3 +99,8 @@ def acl_property(schema: ClassSchema) -> str | None:
         if one.target == PERMISSION and one.collection is CollectionType.LIST:
             return one.name
     return None
+
+
+def permission_key(class_name: str, key: Key, role: str) -> ObjectId:
+    """Return the key of the permission of a role in the list of the realm or of a class."""
+    return ObjectId(sha256(f"{class_name}\0{key}\0{role}".encode()).digest()[:12])

@@ -8,13 +8,21 @@ Source: spec features.md §4.4.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from hinterland.errors import SchemaError, UsageError
 from hinterland.permissions.privileges import ADMINISTRATORS, EVERYONE, NONE, OBJECT_LEVEL, REALM_LEVEL, Privilege
-from hinterland.permissions.system_classes import REALM, REALM_KEY, ROLE, SYSTEM_CLASSES, acl_property
+from hinterland.permissions.system_classes import (
+    CLASS,
+    REALM,
+    REALM_KEY,
+    ROLE,
+    SYSTEM_CLASSES,
+    acl_property,
+    permission_key,
+)
 from hinterland.realm.objects import ObjectBase
 from hinterland.values import ClassKind
 
@@ -156,7 +164,12 @@ class PermissionLists:
         """Return the role of that name, made if it is absent."""
         from hinterland.realm.permission_classes import Role
 
-        return self._realm.object(Role, name) or self._realm.add(Role(name=name))
+        found = self._realm.object(Role, name)
+        if found is None:
+            found = self._realm.add(Role(name=name))
+            if name == EVERYONE:
+                self.of(self._realm)  # where there is this role, there is a list of the realm
+        return found
 
     def user(self, identity: str) -> PermissionUser:
         """Return the user of that identity, made if it is absent."""
@@ -179,14 +192,14 @@ class PermissionLists:
             holder = realm.object(RealmPermissions, REALM_KEY)
             if holder is None:
                 holder = realm.add(RealmPermissions(id=REALM_KEY))
-                self._grant_all(holder.permissions)
+                self._open(realm, holder.permissions)
             return holder.permissions
         if isinstance(target, type):
             name = realm._binding(target).name
             found = realm.object(ClassPermissions, name)
             if found is None:
                 found = realm.add(ClassPermissions(name=name))
-                self._grant_all(found.permissions)
+                self._open(target, found.permissions)
             return found.permissions
         if not isinstance(target, ObjectBase):
             raise UsageError(f"permissions are those of this realm, of a class or of an object, not of {target!r}")
@@ -204,20 +217,21 @@ class PermissionLists:
 
         The role, and its permission in the list, are made if they are absent.
         """
-        from hinterland.realm.permission_classes import FLAGS, Permission
+        from hinterland.realm.permission_classes import FLAGS
 
         for name in flags:
             if name not in FLAGS:
                 raise UsageError(f"there is no privilege {name!r}; they are {', '.join(FLAGS)}")
         entries = self.of(target)
         owner = self.role(role) if isinstance(role, str) else role
-        found = next((one for one in entries if one.role == owner), None)
-        if found is None:
-            entries.append(Permission(role=owner, **flags))
-            return entries[-1]
-        for name, value in flags.items():
-            setattr(found, name, value)
-        return found
+        found = [one for one in entries if one.role == owner]
+        if not found:
+            return self._append(entries, target, owner, flags)
+        for one in found:  # several people may have made one each; what is taken away must be gone from all
+            for name, value in flags.items():
+                if getattr(one, name) is not value:
+                    setattr(one, name, value)
+        return found[0]
 
     def revoke(self, target: Realm | type | ObjectBase, role: str | Role) -> None:
         """Remove what a role may do from a list."""
@@ -258,7 +272,26 @@ class PermissionLists:
         self.grant(realm, ADMINISTRATORS, **everything)
         self.grant(realm, EVERYONE, **{**reading, "can_update": bool(editable)})
 
-    def _grant_all(self, entries: List[Permission]) -> None:
-        from hinterland.realm.permission_classes import FLAGS, Permission
+    def _open(self, target: Realm | type, entries: List[Permission]) -> None:
+        """Say in a new list what holds without it."""
+        from hinterland.realm.permission_classes import FLAGS
 
-        entries.append(Permission(role=self.role(EVERYONE), **dict.fromkeys(FLAGS, True)))
+        self._append(entries, target, self.role(EVERYONE), dict.fromkeys(FLAGS, True))
+
+    def _append(
+        self, entries: List[Permission], target: Realm | type | ObjectBase, role: Role, flags: Mapping[str, bool]
+    ) -> Permission:
+        """Add a permission; in the lists of realm and classes all who make one for a role make the same object."""
+        from hinterland.realm.permission_classes import Permission
+
+        realm = self._realm
+        if isinstance(target, ObjectBase):
+            made = realm.add(Permission(role=role, **flags))
+        else:
+            if isinstance(target, type):
+                key = permission_key(CLASS, realm._binding(target).name, role.name)
+            else:
+                key = permission_key(REALM, REALM_KEY, role.name)
+            made = realm.create(Permission, {"_id": key, "role": role, **flags}, update="modified")
+        entries.append(made)
+        return made
