@@ -40,7 +40,7 @@ from hinterland.permissions.privileges import (
     private_role,
 )
 from hinterland.permissions.state import AccessState
-from hinterland.permissions.system_classes import CLASS, PERMISSION, PERMISSIONS, REALM, ROLE, is_system_class
+from hinterland.permissions.system_classes import CLASS, PERMISSION, PERMISSIONS, REALM, ROLE, USER, is_system_class
 from hinterland.query.ast import Condition, Truth
 from hinterland.values import Key, Link, ObjectId, Special, Timestamp
 
@@ -196,7 +196,7 @@ class UploadCheck:
             return self._may_change_permission(state, key, change)
         if class_name in (CLASS, REALM):
             return self._may_change_list(name, change)
-        if class_name == ROLE and not self._may_touch_role(key):
+        if class_name == ROLE and not self._may_touch_role(key, change):
             return False
         access = self._policy.of(class_name)
         if change.is_creation:
@@ -207,10 +207,13 @@ class UploadCheck:
         change.withheld = OBJECT_LEVEL & ~own
         return _has_needed(access, own, change) and _may_edit_fields(access, change)
 
-    def _may_touch_role(self, key: Key) -> bool:
-        """The role that one user has alone is nobody else's to fill."""
+    def _may_touch_role(self, key: Key, change: _Change) -> bool:
+        """The role that one user has alone: others can make it for that user, and do nothing else with it."""
         role = str(key)
-        return not role.startswith(PRIVATE_ROLE_PREFIX) or role == private_role(self._policy.subject.identity)
+        if not role.startswith(PRIVATE_ROLE_PREFIX) or role == private_role(self._policy.subject.identity):
+            return True
+        user = Link(USER, role.removeprefix(PRIVATE_ROLE_PREFIX))
+        return not change.erases and all(_linked(one) == user for one in change.edits)
 
     def _may_change_list(self, name: Name, change: _Change) -> bool:
         """Changing the list of the realm or of a class needs two privileges (features.md §4.4)."""

@@ -13,7 +13,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from hinterland.errors import SchemaError, UsageError
-from hinterland.permissions.privileges import ADMINISTRATORS, EVERYONE, NONE, OBJECT_LEVEL, REALM_LEVEL, Privilege
+from hinterland.permissions.privileges import (
+    ADMINISTRATORS,
+    EVERYONE,
+    NONE,
+    OBJECT_LEVEL,
+    REALM_LEVEL,
+    Privilege,
+    private_role,
+)
 from hinterland.permissions.system_classes import (
     CLASS,
     REALM,
@@ -172,10 +180,16 @@ class PermissionLists:
         return found
 
     def user(self, identity: str) -> PermissionUser:
-        """Return the user of that identity, made if it is absent."""
+        """Return the user of that identity; one who has not come yet is made with the roles that every user gets."""
         from hinterland.realm.permission_classes import PermissionUser
 
-        return self._realm.object(PermissionUser, identity) or self._realm.add(PermissionUser(id=identity))
+        found = self._realm.object(PermissionUser, identity)
+        if found is None:
+            own = self.role(private_role(identity))
+            found = self._realm.add(PermissionUser(id=identity, role=own))
+            own.members.append(found)
+            self.role(EVERYONE).members.append(found)
+        return found
 
     def of(self, target: Realm | type | ObjectBase) -> List[Permission]:
         """Return the list of the realm, a class or an object.

@@ -321,15 +321,31 @@ def test_nobody_promotes_itself_in_one_transaction(refused: Callable[..., set[Na
 
 
 @pytest.mark.parametrize(
-    ("role", "allowed"), [("crew", True), ("__User:ada", True), ("__User:bob", False), ("__User:", False)]
+    ("role", "member", "allowed"),
+    [
+        ("crew", "ada", True),
+        ("__User:ada", "ada", True),
+        ("__User:bob", "ada", False),
+        ("__User:bob", "bob", True),
+        ("__User:", "ada", False),
+    ],
 )
-def test_the_private_role_of_another_user_cannot_be_made(
-    refused: Callable[..., set[Name]], role: str, allowed: bool
+@pytest.mark.parametrize("exists", [False, True])
+def test_the_private_role_of_another_user_has_that_user_only(
+    refused: Callable[..., set[Name]], role: str, member: str, allowed: bool, exists: bool
 ) -> None:
-    """Else its maker would get whatever is given to that user later."""
-    world = World(items={1: []})
-    found = refused(world, CreateObject("__Role", role), *linked("__Role", role, "members", [Link("__User", "ada")]))
+    """Else whoever fills it would get what is given to that user; it can be made for a user to whom one gives."""
+    world = World(items={1: []}, members={role: []} if exists else {})
+    join = linked("__Role", role, "members", [Link("__User", member)])
+    found = refused(world, *([] if exists else [CreateObject("__Role", role)]), *join)
     assert found == (set() if allowed else {("__Role", role)})
+
+
+def test_the_private_role_of_another_user_cannot_be_taken_away(refused: Callable[..., set[Name]]) -> None:
+    """Neither the role nor the membership, whatever the class grants."""
+    world = World(items={1: []}, members={"__User:bob": ["bob"]}, users=["bob"])
+    for change in (EraseObject("__Role", "__User:bob"), ArrayErase("__Role", "__User:bob", "members", [0], 1)):
+        assert refused(world, change) == {("__Role", "__User:bob")}
 
 
 # -- rules -----------------------------------------------------------------------------------------

@@ -109,8 +109,19 @@ def test_grants_make_roles_and_permissions(realm: hl.Realm) -> None:
     assert only.role is not None
     assert (only.role.name, only.can_read, only.can_update, only.can_delete) == ("crew", True, True, False)
     assert realm.permissions.of(ticket) == ticket.permissions
-    assert [role.name for role in realm.permissions.roles] == ["crew"]
+    assert sorted(role.name for role in realm.permissions.roles) == ["__User:ada", "crew", "everyone"]
     assert names(realm.privileges(ticket)) == {READ, UPDATE}
+
+
+def test_a_user_is_made_with_the_roles_that_every_user_gets(realm: hl.Realm) -> None:
+    """The server leaves users alone who exist when they first come (flx.md §3.5)."""
+    with realm.write():
+        bob = realm.permissions.user("bob")
+        assert realm.permissions.user("bob") == bob
+    assert bob.role is not None
+    assert bob.role.name == "__User:bob"
+    assert list(bob.role.members) == [bob]
+    assert list(realm.permissions.role("everyone").members) == [bob]
 
 
 def test_plain_objects_do_the_same(realm: hl.Realm) -> None:

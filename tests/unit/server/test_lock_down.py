@@ -19,8 +19,10 @@ from hinterland.permissions.subject import Subject
 from hinterland.protocol.messages import Bind, UploadEntry
 from hinterland.protocol.server_connection import ServerConnection
 from hinterland.protocol.server_session import AllocateIdent, Cursor, IntegrateUpload, ServerSession
+from hinterland.query.description import describe
 from hinterland.server.layout import DataDirectory
 from hinterland.server.realm_file import RealmFile
+from hinterland.server.realm_rules import load_rules
 from hinterland.store.access_state import StoreAccess
 from hinterland.store.file_lock import FileLock
 from hinterland.store.server_history import SERVER_IDENT
@@ -113,3 +115,47 @@ def test_an_edit_that_fails_changes_nothing(data: Path) -> None:
     assert realm.edit(lambda store: [CreateObject("Plain", 7)]) == 2
     assert realm.edit(lambda store: []) == 2
     realm.close()
+
+
+GOOD = "[[classes.Plain]]\nread = 'owner == $user.id'\n"
+
+
+def test_rules_are_set_shown_and_removed(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`hinterland realms rules`: one document per realm."""
+    document = tmp_path / "mine.toml"
+    document.write_text(GOOD)
+    command = ["realms", "rules", "/app", "--data", str(data)]
+    assert main(command) == 1
+    assert main([*command, "--set", str(document)]) == 0
+    capsys.readouterr()
+    assert main(command) == 0
+    assert capsys.readouterr().out == GOOD
+    found = load_rules(DataDirectory(data), "/app")
+    assert found is not None
+    assert list(found.classes) == ["Plain"]
+    assert load_rules(DataDirectory(data), "/other") is None
+    assert main([*command, "--remove"]) == 0
+    assert main([*command, "--remove"]) == 0
+    assert "there were no rules" in capsys.readouterr().out
+    assert load_rules(DataDirectory(data), "/app") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("[[classes.Plain]]\nread = 'owner =='", "read: "), ("[[classes.Plain]]\nread = 'ownr == 1'", "'owner'")],
+)
+def test_wrong_rules_are_not_taken(
+    data: Path, tmp_path: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that were there stay; what only does not fit the classes yet can be forced."""
+    document = tmp_path / "mine.toml"
+    document.write_text(GOOD)
+    command = ["realms", "rules", "/app", "--set", str(document), "--data", str(data)]
+    assert main(command) == 0
+    document.write_text(text)
+    assert main(command) == 2
+    assert message in capsys.readouterr().err
+    found = load_rules(DataDirectory(data), "/app")
+    assert found is not None
+    assert describe(found.classes["Plain"][0].read) == "owner == $user.id"
+    assert main([*command, "--unchecked"]) == (0 if "ownr" in text else 2)
