@@ -9,8 +9,10 @@ from tests.golden import SHARED_DIR
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--seeds N`: how many simulated worlds to run."""
+    """Add what makes tests longer: simulated worlds, stress, fuzzing."""
     parser.addoption("--seeds", type=int, default=500, help="how many simulated worlds to run (default 500)")
+    parser.addoption("--stress-seconds", type=float, default=4.0, help="how long concurrency tests run (default 4)")
+    parser.addoption("--fuzz-seconds", type=float, default=0, help="how long each fuzz test goes on (default: once)")
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +21,18 @@ def seeds(request: pytest.FixtureRequest) -> int:
     count = request.config.getoption("--seeds")
     assert isinstance(count, int)
     return count
+
+
+@pytest.fixture(scope="session")
+def stress_s(request: pytest.FixtureRequest) -> float:
+    """How long concurrency tests run."""
+    return float(request.config.getoption("--stress-seconds"))
+
+
+@pytest.fixture(scope="session")
+def fuzz_s(request: pytest.FixtureRequest) -> float:
+    """How long each fuzz test goes on."""
+    return float(request.config.getoption("--fuzz-seconds"))
 
 
 @pytest.fixture(scope="session")

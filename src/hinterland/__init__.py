@@ -20,6 +20,7 @@ from hinterland.errors import (
     ConnectionFailedError,
     CorruptFileError,
     DuplicateKeyError,
+    EncryptionKeyError,
     FileBusyError,
     ForeignFileError,
     HinterlandError,
@@ -34,6 +35,7 @@ from hinterland.errors import (
     QuerySyntaxError,
     ReadOnlyError,
     RulesError,
+    SchemaConflictError,
     SchemaError,
     SchemaRefusedError,
     SessionError,
@@ -58,7 +60,9 @@ from hinterland.realm.notifications import Token
 from hinterland.realm.objects import AsymmetricObject, EmbeddedObject, Object
 from hinterland.realm.realm import Realm
 from hinterland.realm.results import Results
+from hinterland.realm.scheduling import Scheduler
 from hinterland.realm.sets import Set
+from hinterland.realm.typed import Linked, Mapped, mapped
 from hinterland.schema.declaration import Ignored, Mixed, backlinks, field
 from hinterland.values import Link, ObjectId, Timestamp, float32
 
@@ -122,6 +126,7 @@ __all__ = [
     "DuplicateKeyError",
     "DynamicRealm",
     "EmbeddedObject",
+    "EncryptionKeyError",
     "Expression",
     "FileBusyError",
     "ForeignFileError",
@@ -133,7 +138,9 @@ __all__ = [
     "InvalidObjectError",
     "KeyChanges",
     "Link",
+    "Linked",
     "List",
+    "Mapped",
     "MigrationRealm",
     "Mixed",
     "MultipleUsersError",
@@ -158,6 +165,8 @@ __all__ = [
     "Results",
     "Role",
     "RulesError",
+    "Scheduler",
+    "SchemaConflictError",
     "SchemaError",
     "SchemaRefusedError",
     "Session",
@@ -179,6 +188,7 @@ __all__ = [
     "copy_objects",
     "field",
     "float32",
+    "mapped",
     "new_object_id",
     "sync_directory",
 ]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hinterland._version import __version__
 from hinterland.demo import add_demo_options, run_demo
 from hinterland.errors import ConfigurationError, HinterlandError
+from hinterland.store.connection import check_key
 
 if TYPE_CHECKING:
     from hinterland.server import Config
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _DATA_HELP: Final = "data directory (default: $HINTERLAND_DATA or ./hinterland-data)"
+_KEY_VARIABLE: Final = "HINTERLAND_REALM_KEY"
 _EXIT_USAGE: Final = 2
 _EXIT_INTERRUPTED: Final = 130
 
@@ -131,6 +133,11 @@ def _add_realms(commands: Any) -> None:
     rules.set_defaults(run=_realms_rules)
     check = actions.add_parser("check", help="look for damage in a realm file", description="Exit status 1 if damaged.")
     check.add_argument("file", metavar="FILE", help="a realm file, of a client or a server")
+    check.add_argument(
+        "--key-file",
+        metavar="KEY",
+        help=f"file with the key of an encrypted realm (or set ${_KEY_VARIABLE}, in hexadecimal)",
+    )
     check.add_argument("--json", action="store_true", help="print a JSON object")
     check.set_defaults(run=_realms_check)
 
@@ -236,9 +243,9 @@ def _realms_list(options: argparse.Namespace) -> int:
 
 
 def _realms_check(options: argparse.Namespace) -> int:
-    from hinterland.store.upkeep import check_file
+    from hinterland.store.checking import check_file
 
-    found = check_file(options.file)
+    found = check_file(options.file, _encryption_key(options.key_file))
     if options.json:
         print(json.dumps({"file": options.file, "problems": found}))
     else:
@@ -278,6 +285,26 @@ def _realms_rules(options: argparse.Namespace) -> int:
             return 1
         print(text, end="" if text.endswith("\n") else "\n")
     return 0
+
+
+def _encryption_key(file: str | None) -> bytes | None:
+    """Return the key from a file or the environment; arguments would show it to everybody on the machine."""
+    if file is not None:
+        where = f"--key-file: the key in {file}"
+        try:
+            content = Path(file).read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"--key-file: {file} cannot be read: {error.strerror}") from error
+    elif value := os.environ.get(_KEY_VARIABLE):
+        content, where = value.encode(), f"{_KEY_VARIABLE}: the key"
+    else:
+        return None
+    try:
+        key = bytes.fromhex(content.decode("ascii"))  # 64 digits are a key of 32 bytes, not one of 64
+    except ValueError:
+        key = content
+    check_key(key, where)
+    return key
 
 
 def _users_list(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ HinterlandError
 │   └── QueryArgumentError      an argument ($0, $1 …) is missing or does not fit
 ├── StorageError                the file cannot be used (HL-D…)
 │   ├── ForeignFileError        not a realm file
+│   ├── EncryptionKeyError      the encryption key is missing, wrong, or given for a plain file
 │   ├── NewerFormatError        written by a newer Hinterland
 │   ├── CorruptFileError        damaged
 │   ├── FileBusyError           another process holds the write lock for too long
@@ -22,7 +23,8 @@ HinterlandError
 ├── ChangesetError              a changeset cannot be used (HL-C…)
 │   ├── BadChangesetError       malformed, or does not fit the state it is applied to
 │   ├── SchemaRefusedError      its maker may not change the schema
-│   └── TransformError          concurrent changes that contradict each other, such as two schemas
+│   └── TransformError          concurrent changes that contradict each other
+│       └── SchemaConflictError one class or property was added in two forms
 ├── ProtocolError               the peer broke the sync protocol (HL-P…)
 ├── SyncError                   the server refused, or synchronisation failed (HL-S…)
 │   ├── SessionError            an error the server sent for one realm
@@ -53,6 +55,7 @@ __all__ = [
     "ConnectionFailedError",
     "CorruptFileError",
     "DuplicateKeyError",
+    "EncryptionKeyError",
     "FileBusyError",
     "ForeignFileError",
     "HinterlandError",
@@ -67,6 +70,7 @@ __all__ = [
     "QuerySyntaxError",
     "ReadOnlyError",
     "RulesError",
+    "SchemaConflictError",
     "SchemaError",
     "SchemaRefusedError",
     "SessionError",
@@ -194,6 +198,12 @@ class CommitError(StorageError):
     code = "HL-D005"
 
 
+class EncryptionKeyError(StorageError):
+    """The encryption key is missing, is another one than the file's, or the file is not encrypted."""
+
+    code = "HL-D006"
+
+
 class ChangesetError(HinterlandError):
     """A changeset cannot be used."""
 
@@ -212,10 +222,16 @@ class TransformError(ChangesetError):
     code = "HL-C002"
 
 
+class SchemaConflictError(TransformError):
+    """Two devices added a class or property of one name in different forms; names both."""
+
+    code = "HL-C003"
+
+
 class SchemaRefusedError(ChangesetError):
     """A changeset adds classes or properties, which its maker may not; ask an administrator of the realm."""
 
-    code = "HL-C003"
+    code = "HL-C004"
 
 
 class ProtocolError(HinterlandError):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import builtins
 import decimal
+import reprlib
 import struct
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -37,6 +38,7 @@ __all__ = [
     "Scalar",
     "Special",
     "Timestamp",
+    "brief",
     "check_int",
     "float32",
     "is_number",
@@ -53,6 +55,20 @@ NANOS_PER_SECOND: Final = 1_000_000_000
 DECIMAL_CONTEXT: Final = decimal.Context(
     prec=34, Emin=-6143, Emax=6144, clamp=1, traps=[decimal.InvalidOperation, decimal.Inexact, decimal.Overflow]
 )
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
+_short.maxlong = 40
+
+
+def brief(value: object) -> str:
+    """Return a value as messages show it: its `repr`, shortened."""
+    if isinstance(value, int) and value.bit_length() > 4096:  # Python refuses to write very long numbers
+        return f"an int of {value.bit_length()} bits"
+    if isinstance(value, bytes) and len(value) > 80:
+        return f"{value[:40]!r}... ({len(value)} bytes)"
+    return _short.repr(value)
+
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _pack_single = struct.Struct("<f")
@@ -132,11 +148,11 @@ class ObjectId:
             try:
                 raw = bytes.fromhex(value)
             except ValueError:
-                raise ValueTypeError(f"{value!r} is not an ObjectId: 24 hex digits are needed") from None
+                raise ValueTypeError(f"{brief(value)} is not an ObjectId: 24 hex digits are needed") from None
         else:
             raw = bytes(value)
         if len(raw) != 12:
-            raise ValueTypeError(f"{value!r} is not an ObjectId: 24 hex digits or 12 bytes are needed")
+            raise ValueTypeError(f"{brief(value)} is not an ObjectId: 24 hex digits or 12 bytes are needed")
         object.__setattr__(self, "bytes", raw)
 
     @classmethod
@@ -190,7 +206,7 @@ class Timestamp:
     def from_datetime(cls, value: datetime) -> Timestamp:
         """Convert an aware datetime; a naive one is refused, since it names no point in time."""
         if value.tzinfo is None:
-            raise ValueTypeError(f"{value!r} has no time zone; use an aware datetime")
+            raise ValueTypeError(f"{brief(value)} has no time zone; use an aware datetime")
         micros = (value - _EPOCH) // timedelta(microseconds=1)
         sign = -1 if micros < 0 else 1
         seconds, rest = divmod(abs(micros), 1_000_000)

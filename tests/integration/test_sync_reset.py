@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.integration.sync_world import TIMEOUT_S, Task, World, eventually, exc
 from hinterland.errors import ClientResetRequired, HinterlandError
 from hinterland.realm.realm import Realm
 from hinterland.sync import ClientReset
+from hinterland.sync.session import SessionRegistry
 
 __all__ = ["world"]
 
@@ -121,3 +123,26 @@ def test_nothing_is_left_beside_the_file(world: World) -> None:
     left = sorted(path.name for path in folder.iterdir() if "reset" in path.name or "fresh" in path.name)
 
     assert left == []
+
+
+def test_an_encrypted_realm_synchronises_and_is_reset(world: World) -> None:
+    """Upload, download and client reset, with its callbacks, work on an encrypted file, and leave nothing readable."""
+    key = bytes(range(64))
+    seen: list[int] = []
+    reset = ClientReset.recover(
+        before=lambda old: seen.append(len(old.objects(Task))),
+        after=lambda old, new: seen.append(len(new.objects(Task))),
+    )
+    realm = world.open(world.user("ada"), client_reset=reset, encryption_key=key)
+    diverge(world, realm)
+
+    realm.session.resume()
+    exchange(realm)
+
+    other = world.open(world.user("bob"), download=True)
+    assert state(realm) == state(other)
+    assert seen == [3, 2]
+    realm.close()
+    SessionRegistry.stop_all()
+    for file in Path(realm.path).parent.glob("*"):
+        assert b"changed offline" not in file.read_bytes()

@@ -5,7 +5,6 @@ Source: spec rql.md §7, §8, §15; the evaluator is `tests/model/query.py`.
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -14,7 +13,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from tests.model.query import Evaluator, Node
 
-from hinterland.errors import HinterlandError, QueryError
+from hinterland.errors import HinterlandError, QueryError, StorageError
 from hinterland.query import compile_query, describe, parse
 from hinterland.query.ast import (
     Aggregate,
@@ -335,5 +334,5 @@ def test_any_words_run_or_raise_a_query_error(world: World, nodes: list[Node], w
     for sql, parameters in (statement.select(), statement.count()):
         try:
             world.store.connection.execute(sql, parameters).fetchall()
-        except sqlite3.Error as error:
+        except StorageError as error:
             raise AssertionError(f"{text}: {sql}") from error

@@ -20,7 +20,6 @@ from tests.simulation.writer import Focus, extend_schema, random_change
 
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import Changeset
-from hinterland.errors import StorageError
 from hinterland.protocol.client_connection import ClientConnection, ConnectionFailed, ServerLogged
 from hinterland.protocol.client_session import (
     ClientSession,
@@ -227,7 +226,7 @@ class Client:
         try:
             with interrupting(self.file.store, interrupt_after):
                 outcome = job()
-        except (Interrupted, StorageError):
+        except Interrupted:
             self.crash()
         else:
             self.outcome = outcome

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from sqlite3 import OperationalError as Interrupted
 
+from hinterland.errors import StorageError as Interrupted
 from hinterland.store.store import Store
 
 __all__ = ["Interrupted", "interrupting"]

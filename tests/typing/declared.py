@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import assert_type
 
@@ -66,6 +67,32 @@ def use(realm: hl.Realm) -> None:
         token.cancel()
     for each in people:
         assert_type(each, Person)
+
+
+class Shape(hl.Object):
+    """Has a constructor of its own."""
+
+    name: str = hl.field(primary_key=True)
+    area: float
+
+    def __init__(self, name: str, width: float, height: float) -> None:
+        super().__init__(name=name, area=width * height)
+
+
+class Scheduler:
+    """Another event loop."""
+
+    def schedule(self, callback: Callable[[], object]) -> None: ...
+
+    def is_on_thread(self) -> bool:
+        return True
+
+
+def use_files(realm: hl.Realm) -> None:
+    assert_type(Shape("square", 1, 2).area, float)
+    hl.Realm.open(hl.Configuration("x", schema=[Shape], encryption_key=b"k" * 32, scheduler=Scheduler()))
+    realm.write_copy("y", encryption_key=None)
+    realm.observe_schema(lambda realm, schema: print(realm.path, schema["Shape"].properties)).cancel()
 
 
 async def use_async(realm: hl.Realm) -> None:

@@ -17,7 +17,6 @@ from hinterland.changeset.rows import (
     FieldShape,
     KeyShape,
     is_general,
-    key_function,
     row_function,
     rows_function,
     update_function,
@@ -26,12 +25,11 @@ from hinterland.changeset.varint import encode_int
 from hinterland.errors import UsageError
 from hinterland.values import ClassKind, CollectionType, PropertyType
 
-__all__ = ["KeyEncoder", "RecordedClass", "RecordedProperty", "Recorder", "RowEncoder", "RowsEncoder", "UpdateEncoder"]
+__all__ = ["RecordedClass", "RecordedProperty", "Recorder", "RowEncoder", "RowsEncoder", "UpdateEncoder"]
 
 RowEncoder: TypeAlias = Callable[[Any, Sequence[Any]], None]
 RowsEncoder: TypeAlias = Callable[[Iterable[Sequence[Any]]], None]
-KeyEncoder: TypeAlias = Callable[[Any], bytes]
-UpdateEncoder: TypeAlias = Callable[[bytes, Any], None]
+UpdateEncoder: TypeAlias = Callable[[Any, Any], None]
 
 
 class RecordedProperty(Protocol):
@@ -80,9 +78,8 @@ class RecordedClass(Protocol):
 class Recorder(InstructionWriter):
     """Records one transaction after the other; `take` ends one.
 
-    The functions that `row_encoder`, `key_encoder` and `update_encoder` make stay valid for the
-    recorder's life; make them once per class and keep them. What `key_encoder` functions
-    *return* holds for the current changeset only, since string keys are interned.
+    The functions that `row_encoder`, `rows_encoder` and `update_encoder` make stay valid for the
+    recorder's life; make them once per class and keep them.
     """
 
     __slots__ = ("epoch",)
@@ -146,10 +143,6 @@ class Recorder(InstructionWriter):
                 self.intern(text)
         super().add_column(class_name, field, property_type, nullable, collection, target, key_type)
 
-    def key_encoder(self, class_schema: RecordedClass) -> KeyEncoder:
-        """Make a function from a key in SQL form to its bytes in the current changeset."""
-        return key_function(_key_shape(class_schema))(self)
-
     def row_encoder(self, class_schema: RecordedClass, fields: Sequence[tuple[RecordedProperty, bool]]) -> RowEncoder:
         """Make a function that records the creation of an object and its values.
 
@@ -181,8 +174,8 @@ class Recorder(InstructionWriter):
             width: How many values a row has; the key is the first.
 
         Returns:
-            `encode(rows)`. A refused value raises UnicodeEncodeError or struct.error and leaves the
-            rows before it recorded: take a `mark` before, and `return_to` it.
+            `encode(rows)`. A refused value raises UnicodeEncodeError or ValueTypeError, and strings may
+            have been defined by then: take a `mark` before, and `return_to` it.
         """
         shapes, bind = self._row_binding(class_schema, fields)
         return rows_function(_key_shape(class_schema), shapes, tuple(places), width)(self, bind)
@@ -212,14 +205,16 @@ class Recorder(InstructionWriter):
 
         return tuple(FieldShape(one.type, one.nullable, default) for one, default in fields), bind
 
-    def update_encoder(self, class_name: str, one: RecordedProperty) -> UpdateEncoder:
+    def update_encoder(self, class_schema: RecordedClass, one: RecordedProperty) -> UpdateEncoder:
         """Make a function that records an Update of a single-valued property.
 
-        It takes the object's key as encoded by `key_encoder` or `key` and the value in SQL form.
+        It takes the object's key and the value in SQL form. A refused value leaves the changeset as it
+        was, but for strings.
         """
+        class_name = class_schema.name
         if one.collection is not CollectionType.SINGLE:
             raise UsageError(f"{class_name}.{one.name} is a collection and cannot be set as one value")
-        factory = update_function(FieldShape(one.type, one.nullable, False))
+        factory = update_function(_key_shape(class_schema), FieldShape(one.type, one.nullable, False))
 
         def bind() -> tuple[bytes, ...]:
             return b"\x04" + self.intern(class_name), *self._field_constants(one)

@@ -5,13 +5,19 @@ references are bound later, per changeset. So one generated function serves all 
 same shape, and no name from a schema ever becomes source text.
 
 Values are in the form in which SQL rows hold them: bool as 0 or 1, ObjectId and UUID as raw
-bytes, Timestamp as twelve sortable bytes, null as None. Decimal, Link and Mixed are payloads.
+bytes, Timestamp as twelve sortable bytes, NaN as eight bytes, null as None. Decimal, Link and Mixed
+are payloads.
+
+There are three kinds of functions: for one object, for many, for one value. That for many makes text
+in which each character stands for a byte (Latin-1), because Python has no quicker way to put many
+pieces together than an f-string; the whole becomes bytes in the end.
 
 Source: spec merge.md §1.4, §1.5, §1.7.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -21,12 +27,13 @@ from hinterland.changeset.payload import (
     encode_stored_timestamp,
     pack_double,
     pack_single,
+    sized_text,
 )
-from hinterland.changeset.varint import SMALL, encode_int, encode_length, encode_uint
+from hinterland.changeset.varint import PAIR_MASK, PAIR_MAX, PAIRS, SMALL, encode_int, encode_length, encode_uint
 from hinterland.errors import UsageError, ValueTypeError
 from hinterland.values import PropertyType
 
-__all__ = ["FieldShape", "KeyShape", "key_function", "row_function", "rows_function", "update_function"]
+__all__ = ["FieldShape", "KeyShape", "row_function", "rows_function", "update_function"]
 
 
 class KeyShape(NamedTuple):
@@ -44,9 +51,15 @@ class FieldShape(NamedTuple):
     is_default: bool
 
 
+# Most ints are small, and most others have two bytes in front (see `changeset.varint`).
+_INT: Final = (
+    "small[{v}] if 0 <= {v} < 8192 else pairs[{v} & PAIR_MASK] + small[{v} >> 14] if 0 <= {v} <= PAIR_MAX"
+    " else encode_int({v})"
+)
+
 # The bytes of a value that is not None, as a list of expressions over its variable {v}.
 _VALUE: Final[dict[PropertyType, tuple[str, ...]]] = {
-    PropertyType.INT: ("small[{v}] if 0 <= {v} < 8192 else encode_int({v})",),
+    PropertyType.INT: (_INT,),
     PropertyType.BOOL: ("bools[{v}]",),
     PropertyType.STRING: (
         "small[n] if (n := len(s := {v}.encode('utf-8', 'surrogateescape'))) < 8192 else encode_length(n)",
@@ -54,34 +67,65 @@ _VALUE: Final[dict[PropertyType, tuple[str, ...]]] = {
     ),
     PropertyType.BINARY: ("small[n] if (n := len({v})) < 8192 else encode_size(n)", "{v}"),
     PropertyType.TIMESTAMP: ("encode_timestamp({v})",),
-    PropertyType.FLOAT: ("pack_single({v})",),
-    PropertyType.DOUBLE: ("pack_double({v})",),
+    PropertyType.FLOAT: ("encode_single_nan({v}) if type({v}) is bytes else pack_single({v})",),
+    PropertyType.DOUBLE: ("{v}[::-1] if type({v}) is bytes else pack_double({v})",),
     PropertyType.DECIMAL: ("encode_decimal({v})",),
     PropertyType.OBJECT_ID: ("{v}",),
     PropertyType.UUID: ("{v}",),
 }
 
 _KEY: Final[dict[PropertyType, str]] = {
-    PropertyType.INT: "one + (small[key] if 0 <= key < 8192 else encode_int(key))",
+    PropertyType.INT: f"one + ({_INT.format(v='key')})",
     PropertyType.STRING: "three + (indices.get(key) or intern(key))",
     PropertyType.OBJECT_ID: "ten + key",
     PropertyType.UUID: "eleven + key",
     PropertyType.GLOBAL_KEY: "encode_key(key)",
 }
 
+# The same as text; constants and tables are text then, see _TEXT_GLOBALS.
+_VALUE_TEXT: Final[dict[PropertyType, str]] = {
+    PropertyType.INT: _INT,
+    PropertyType.BOOL: _VALUE[PropertyType.BOOL][0],
+    PropertyType.STRING: "small[len({v})] + {v} if {v}.isascii() and len({v}) < 8192 else encode_string({v})",
+    PropertyType.BINARY: f"({_VALUE[PropertyType.BINARY][0]}) + {{v}}.decode(LATIN)",
+    **{
+        kind: f"({_VALUE[kind][0]}).decode(LATIN)"
+        for kind in (PropertyType.TIMESTAMP, PropertyType.FLOAT, PropertyType.DOUBLE, PropertyType.DECIMAL)
+    },
+    PropertyType.OBJECT_ID: "{v}.decode(LATIN)",
+    PropertyType.UUID: "{v}.decode(LATIN)",
+}
+_KEY_TEXT: Final[dict[PropertyType, str]] = {
+    PropertyType.INT: _KEY[PropertyType.INT],
+    PropertyType.STRING: "three + (indices.get(key) or intern(key)).decode(LATIN)",
+    PropertyType.GLOBAL_KEY: "encode_key(key).decode(LATIN)",
+    PropertyType.OBJECT_ID: "ten + key.decode(LATIN)",
+    PropertyType.UUID: "eleven + key.decode(LATIN)",
+}
+
+_LATIN: Final = "latin-1"
+
 
 def _size(size: int) -> bytes:
     return encode_uint(size, 2**63 - 1)
 
 
+def _single_nan(raw: bytes) -> bytes:
+    return pack_single(struct.unpack(">d", raw)[0])
+
+
 _GLOBALS: Final[dict[str, Any]] = {
-    "__builtins__": {"len": len, "UnicodeEncodeError": UnicodeEncodeError},
+    "__builtins__": {"bytes": bytes, "len": len, "type": type, "UnicodeEncodeError": UnicodeEncodeError},
+    "LATIN": _LATIN,
+    "PAIR_MASK": PAIR_MASK,
+    "PAIR_MAX": PAIR_MAX,
     "ValueTypeError": ValueTypeError,
     "bools": (b"\x00", b"\x01"),
     "eleven": b"\x0b",
     "encode_decimal": encode_decimal,
     "encode_int": encode_int,
     "encode_length": encode_length,
+    "encode_single_nan": _single_nan,
     "encode_size": _size,
     "encode_timestamp": encode_stored_timestamp,
     "join": b"".join,
@@ -89,9 +133,25 @@ _GLOBALS: Final[dict[str, Any]] = {
     "one": b"\x01",
     "pack_double": pack_double,
     "pack_single": pack_single,
+    "pairs": PAIRS,
     "small": SMALL,
     "ten": b"\x0a",
     "three": b"\x03",
+}
+
+_TEXT_GLOBALS: Final[dict[str, Any]] = _GLOBALS | {
+    "bools": ("\x00", "\x01"),
+    "eleven": "\x0b",
+    "encode_int": lambda value: encode_int(value).decode(_LATIN),
+    "encode_size": lambda size: _size(size).decode(_LATIN),
+    "encode_string": lambda value: sized_text(value).decode(_LATIN),
+    "join": "".join,
+    "null": "\x00",
+    "one": "\x01",
+    "pairs": tuple(pair.decode(_LATIN) for pair in PAIRS),
+    "small": tuple(each.decode(_LATIN) for each in SMALL),
+    "ten": "\x0a",
+    "three": "\x03",
 }
 
 Factory: TypeAlias = Callable[..., Callable[..., Any]]
@@ -102,9 +162,9 @@ def is_general(kind: PropertyType) -> bool:
     return kind is PropertyType.MIXED or kind is PropertyType.LINK
 
 
-def _key_source(shape: KeyShape) -> str:
+def _key_source(shape: KeyShape, sources: dict[PropertyType, str]) -> str:
     try:
-        plain = _KEY[shape.type]
+        plain = sources[shape.type]
     except KeyError:
         raise UsageError(f"{shape.type.name} cannot be the type of a primary key") from None
     return f"null if key is None else {plain}" if shape.nullable else plain
@@ -120,6 +180,15 @@ def _field_source(index: int, shape: FieldShape) -> list[str]:
         whole = " + ".join(f"({part})" for part in (field, *value))
         return [f"z{index} if {variable} is None else {whole}"]
     return [field, *value]
+
+
+def _field_text(index: int, shape: FieldShape) -> list[str]:
+    """Return expressions for field reference, path, type code and value as text."""
+    variable, field = f"v{index}", f"f{index}"
+    if is_general(shape.type):
+        return [field, f"payload({variable}).decode(LATIN)"]
+    value = f"({_VALUE_TEXT[shape.type].format(v=variable)})"
+    return [f"z{index} if {variable} is None else {field} + {value}"] if shape.nullable else [field, value]
 
 
 _ROW_SOURCE: Final = """
@@ -151,12 +220,9 @@ def make(recorder, bind):
     def encode_rows(images):
         nonlocal epoch, {constants}
         if epoch is not recorder.epoch:
-            {constants} = bind()
+            {constants} = [one.decode(LATIN) for one in bind()]
             epoch = recorder.epoch
-        for {names} in images:
-            k = {key}
-            {heads}
-            extend(join(({parts})))
+        extend(join([f"{parts}" for {names} in images for k in ({key},)]).encode(LATIN))
     return encode_rows
 """
 
@@ -164,32 +230,23 @@ _UPDATE_SOURCE: Final = """
 def make(recorder, bind):
     epoch = first = f0 = z0 = None
     indices, intern, encode_key, payload = recorder.bindings()
-    out = recorder.out
+    extend = recorder.out.extend
     def encode_update(key, v0):
         nonlocal epoch, first, f0, z0
         if epoch is not recorder.epoch:
             first, f0, z0 = bind()
             epoch = recorder.epoch
         try:
-            record = join((first, key, {parts}, null))
+            extend(join((first, {key}, {parts}, null)))
         except UnicodeEncodeError as error:
             raise ValueTypeError(f"the value contains a lone surrogate: {{error}}") from None
-        out.extend(record)
     return encode_update
 """
 
-_KEY_SOURCE: Final = """
-def make(recorder):
-    indices, intern, encode_key, payload = recorder.bindings()
-    def encode_one_key(key):
-        return {key}
-    return encode_one_key
-"""
 
-
-def _compile(source: str) -> Factory:
+def _compile(source: str, scope: dict[str, Any]) -> Factory:
     names: dict[str, Any] = {}
-    exec(source, _GLOBALS, names)  # noqa: S102 - the source depends on types only, see the module
+    exec(source, scope, names)  # noqa: S102 - the source depends on types only, see the module
     factory: Factory = names["make"]
     return factory
 
@@ -203,17 +260,19 @@ def row_function(key: KeyShape, fields: tuple[FieldShape, ...]) -> Factory:
     not (`plain`) or is (`default`) a default, then per field its reference with type code and the
     same with the null code.
     """
-    constants, heads, parts = _row_source(fields)
+    heads, parts = _row_source(fields)
+    constants = _constants(fields)
     values = ", ".join(f"v{index}" for index in range(len(fields)))
     return _compile(
         _ROW_SOURCE.format(
             constants=", ".join(constants),
             unbound=" = ".join(constants),
             unpack=f"{values}, = values" if fields else "",
-            key=_key_source(key),
+            key=_key_source(key, _KEY),
             heads=heads,
-            parts=parts,
-        )
+            parts=", ".join(f"({part})" for part in parts),
+        ),
+        _GLOBALS,
     )
 
 
@@ -222,27 +281,37 @@ def rows_function(key: KeyShape, fields: tuple[FieldShape, ...], places: tuple[i
     """Return a factory of functions that encode many objects, given as whole rows.
 
     The rows have `width` values, the key first; `places` says where in them the fields are. The
-    function stops at the first value it refuses, as UnicodeEncodeError or struct.error; what it
+    function stops at the first value it refuses, as ValueTypeError or UnicodeEncodeError; what it
     recorded until then is the caller's to undo.
     """
-    constants, heads, parts = _row_source(fields)
     names = ["key", *(f"_{place}" for place in range(1, width))]
     for index, place in enumerate(places):
         names[place] = f"v{index}"
+    parts = ["create", "k"]
+    for index, field in enumerate(fields):
+        parts += [("default" if fields[index - 1].is_default else "plain") if index else "first", "k"]
+        parts += _field_text(index, field)
+    if fields:
+        parts.append("one" if fields[-1].is_default else "null")
+    constants = _constants(fields)
     source = _ROWS_SOURCE.format(
         constants=", ".join(constants),
         unbound=" = ".join(constants),
         names=", ".join(names) + ",",
-        key=_key_source(key),
-        heads=heads,
-        parts=parts,
+        key=_key_source(key, _KEY_TEXT),
+        parts="".join(f"{{({part})}}" for part in parts),
     )
-    # The plain call is much quicker, and escaped bytes are rare enough to be refused here.
-    return _compile(source.replace(".encode('utf-8', 'surrogateescape')", ".encode()"))
+    return _compile(source, _TEXT_GLOBALS)
 
 
-def _row_source(fields: tuple[FieldShape, ...]) -> tuple[list[str], str, str]:
-    """Return the names of the constants, the statement that joins some with the key, and the parts."""
+def _constants(fields: tuple[FieldShape, ...]) -> list[str]:
+    """Return the names of what `bind` returns, see `row_function`."""
+    places = range(len(fields))
+    return ["create", "first", "plain", "default", *(name for index in places for name in (f"f{index}", f"z{index}"))]
+
+
+def _row_source(fields: tuple[FieldShape, ...]) -> tuple[str, list[str]]:
+    """Return the statement that joins some constants with the key, and the parts."""
     heads = []
     if any(not field.is_default for field in fields[:-1]):
         heads.append("p = plain + k")
@@ -257,19 +326,15 @@ def _row_source(fields: tuple[FieldShape, ...]) -> tuple[list[str], str, str]:
         parts.extend(_field_source(index, field))
     if fields:
         parts.append("one" if fields[-1].is_default else "null")
-    constants = ["create", "first", "plain", "default"]
-    for index in range(len(fields)):
-        constants.extend((f"f{index}", f"z{index}"))
-    return constants, "; ".join(heads), ", ".join(f"({part})" for part in parts)
+    return "; ".join(heads), parts
 
 
 @lru_cache(maxsize=1024)
-def update_function(field: FieldShape) -> Factory:
-    """Return a factory of functions that encode one Update, given an encoded key and a value."""
-    return _compile(_UPDATE_SOURCE.format(parts=", ".join(f"({part})" for part in _field_source(0, field))))
+def update_function(key: KeyShape, field: FieldShape) -> Factory:
+    """Return a factory of functions that encode one Update, given a key and a value.
 
-
-@lru_cache(maxsize=64)
-def key_function(shape: KeyShape) -> Factory:
-    """Return a factory of functions that encode a key with its type code."""
-    return _compile(_KEY_SOURCE.format(key=_key_source(shape)))
+    The factory takes the recorder and `bind`, which returns the head of an Update, then the field's
+    reference with type code and the same with the null code.
+    """
+    parts = ", ".join(f"({part})" for part in _field_source(0, field))
+    return _compile(_UPDATE_SOURCE.format(key=_key_source(key, _KEY), parts=parts), _GLOBALS)

@@ -14,6 +14,9 @@ from hinterland.errors import BadChangesetError, ValueTypeError
 from hinterland.values import INT_MAX, INT_MIN, STRING_BYTES_MAX
 
 __all__ = [
+    "PAIRS",
+    "PAIR_MASK",
+    "PAIR_MAX",
     "SMALL",
     "SMALL_MAX",
     "encode_int",
@@ -38,12 +41,12 @@ SMALL: Final[tuple[bytes, ...]] = (
 """The encodings of 0 to `SMALL_MAX`: lengths, indices and most counters come from here."""
 
 
-_CONTINUED_MASK: Final = 0x3FFF
-_CONTINUED: Final[tuple[bytes, ...]] = tuple(
-    bytes((0x80 | value & 0x7F, 0x80 | value >> 7)) for value in range(_CONTINUED_MASK + 1)
+PAIR_MASK: Final = 0x3FFF
+PAIRS: Final[tuple[bytes, ...]] = tuple(
+    bytes((0x80 | value & 0x7F, 0x80 | value >> 7)) for value in range(PAIR_MASK + 1)
 )
 """The two bytes of each group of 14 bits that is not the last: most keys need one such pair."""
-_MEDIUM_MAX: Final = ((SMALL_MAX + 1) << 14) - 1
+PAIR_MAX: Final = ((SMALL_MAX + 1) << 14) - 1
 
 
 def malformed(offset: int, reason: str) -> BadChangesetError:
@@ -81,8 +84,8 @@ def encode_int(value: int) -> bytes:
     """Encode a signed 64-bit integer in its shortest form."""
     if 0 <= value <= SMALL_MAX:
         return SMALL[value]
-    if 0 <= value <= _MEDIUM_MAX:
-        return _CONTINUED[value & _CONTINUED_MASK] + SMALL[value >> 14]
+    if 0 <= value <= PAIR_MAX:
+        return PAIRS[value & PAIR_MASK] + SMALL[value >> 14]
     if not INT_MIN <= value <= INT_MAX:
         raise ValueTypeError(f"{value} is outside the 64-bit range of an int property")
     return _groups(value, 0) if value >= 0 else _groups(~value, 0x40)

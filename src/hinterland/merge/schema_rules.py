@@ -13,7 +13,7 @@ from hinterland.changeset.instructions import (
     EraseObject,
     EraseTable,
 )
-from hinterland.errors import TransformError
+from hinterland.errors import SchemaConflictError
 from hinterland.merge.outcome import LEFT_DISCARDED, NOTHING, RIGHT_DISCARDED
 from hinterland.values import ClassKind
 
@@ -67,7 +67,7 @@ def _agree(what: str, pairs: list[tuple[str, str, str]]) -> None:
     """Raise at the first difference; the local side's value is named first (merge.md §3)."""
     for name, left, right in pairs:
         if left != right:
-            raise TransformError(
+            raise SchemaConflictError(
                 f"schema mismatch: {what} has {name} {left!r} on one side and {right!r} on the other; "
                 "change one of the two definitions"
             )

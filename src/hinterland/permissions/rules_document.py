@@ -224,3 +224,6 @@ class _Names:
 
     def key_column(self, class_name: str) -> str:
         return "_key"
+
+    def text_index(self, class_name: str, name: str) -> str | None:
+        return None

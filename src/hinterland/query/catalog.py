@@ -34,6 +34,9 @@ class Catalog(Protocol):
     def side(self, class_name: str, name: str) -> str:
         """Return the side table of a collection property."""
 
+    def text_index(self, class_name: str, name: str) -> str | None:
+        """Return the FTS5 table of a property's tokens (one column, by row); None if texts have to be scanned."""
+
     def key_column(self, class_name: str) -> str:
         """Return the column with the key of a top-level class, also a hidden one."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Final, TypeAlias
 
-from hinterland.query.ast import And, Argument, Condition, Distinct, KeyPathArgument, Limit, Ordering, Query, Sort
+from hinterland.query.ast import And, Argument, Condition, Distinct, KeyPathArgument, Limit, Or, Ordering, Query, Sort
 from hinterland.query.description import describe
 
 __all__ = ["Chain"]
@@ -38,9 +38,16 @@ class Chain:
         """Return the whole as one query."""
         return Query(self.steps)
 
-    def describe(self) -> str:
-        """Return the text of the whole."""
-        return describe(self.query(), self.arguments) or "TRUEPREDICATE"
+    def describe(self, *before: str) -> str:
+        """Return the text of the whole, with conditions given as text in front."""
+        has_condition = bool(self.steps) and not isinstance(self.steps[0], _ORDERINGS)
+        conditions, orderings = (self.steps[:1], self.steps[1:]) if has_condition else ((), self.steps)
+        own = [describe(one, self.arguments) for one in conditions]
+        if before and has_condition and isinstance(self.steps[0], Or):
+            own = [f"({own[0]})"]
+        return " ".join(
+            [" AND ".join([*before, *own]) or "TRUEPREDICATE", *(describe(one, self.arguments) for one in orderings)]
+        )
 
 
 def _joined(steps: tuple[_Step, ...], more: tuple[_Step, ...]) -> tuple[_Step, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hinterland.errors import QueryArgumentError, QueryError
@@ -57,11 +57,11 @@ from hinterland.query.paths import Walker, walk
 from hinterland.query.problems import Place, did_you_mean
 from hinterland.query.quantifiers import Element, combine, for_prefix, is_multi, quantified
 from hinterland.query.statement import Statement
-from hinterland.query.text_operators import check_textual, full_text, textual
+from hinterland.query.text_operators import check_textual, found_words, full_text, textual
 from hinterland.schema.types import ClassSchema
 from hinterland.values import Link, PropertyType
 
-__all__ = ["Aliases", "Compiler", "Scope", "compile_query"]
+__all__ = ["Aliases", "Compiler", "Members", "Scope", "compile_query"]
 
 Aliases = Mapping[str, Mapping[str, str]]
 """Other names of properties, by class: a property name or a backlink (spec rql.md §5)."""
@@ -80,6 +80,7 @@ def compile_query(
     aliases: Aliases | None = None,
     class_aliases: Mapping[str, str] | None = None,
     within: tuple[str, Sequence[Any]] | None = None,
+    members: Members | None = None,
     convert: Callable[[Any], Any] | None = None,
 ) -> Statement:
     """Return the SQL of a query on a class.
@@ -92,6 +93,7 @@ def compile_query(
         aliases: Other names of properties, by class.
         class_aliases: Other names of classes, for `@links`.
         within: SQL that selects rows, with `?` parameters; only those objects are considered.
+        members: The collection whose elements are asked for, in its order and as often as they occur in it.
         convert: Called for values of types that queries do not know, such as live objects.
 
     Raises:
@@ -104,7 +106,19 @@ def compile_query(
     compiler = Compiler(
         catalog, Arguments(arguments, catalog.schema, place, convert), place, aliases or {}, class_aliases or {}
     )
-    return compiler.statement(query, schema, within)
+    try:
+        return compiler.statement(query, schema, within, members)
+    except RecursionError:  # the parser has limits; trees of expressions have not
+        raise QueryError("the query is nested too deeply; split it") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The elements of a collection of links: its side table, the row that owns it, the column that orders it."""
+
+    table: str
+    owner: int
+    order: str
 
 
 class Compiler:
@@ -165,10 +179,19 @@ class Compiler:
         raw = self.bind(self.catalog.codec.key_to_sql(link.key))
         return f"(SELECT _row FROM {quote(self.catalog.table(name))} WHERE {key} IS {raw})"
 
-    def statement(self, query: Query, schema: ClassSchema, within: tuple[str, Sequence[Any]] | None) -> Statement:
+    def statement(
+        self,
+        query: Query,
+        schema: ClassSchema,
+        within: tuple[str, Sequence[Any]] | None,
+        members: Members | None = None,
+    ) -> Statement:
         """Compile the steps of a query."""
         table = quote(self.catalog.table(schema.name))
         source = Source(f"{table} AS t", [], [])
+        if members is not None:
+            source.tables = f"{quote(members.table)} AS m JOIN {table} AS t ON t._row = m.value"
+            source.conditions.append(f"m.owner = {self.bind(members.owner)}")
         if within is not None:
             parts = within[0].split("?")
             source.conditions.append(
@@ -178,6 +201,8 @@ class Compiler:
                 + ")"
             )
         scope = Scope(self, schema, "t", source)
+        if members is not None:
+            scope.rank = f"m.{members.order}"
         steps = list(query.steps)
         while steps and not isinstance(steps[0], Sort | Distinct | Limit):
             condition = scope.condition(steps.pop(0))
@@ -195,6 +220,7 @@ class Scope:
         self.schema = schema
         self.alias = alias
         self.source = source
+        self.rank = f"{alias}._row"
         self.variable: str | None = None
         self.variables: frozenset[tuple[str, str]] = frozenset()
 
@@ -265,6 +291,8 @@ class Scope:
             left = self._prepared(left, right.value)
         elif isinstance(right, Const | Constants):
             right = self._prepared(right, left.value)
+        if operator == "==" and not folded:
+            _begin_with_few(left, right)
         emptiness = _emptiness(operator, left, right)
         if emptiness is not None:
             return emptiness
@@ -379,7 +407,7 @@ class Scope:
         searches = []
         for one in right.items if isinstance(right, Constants) else (right,):
             words = full_text(self.compiler, left, one, at)
-            searches.append(quantified(left, lambda value, words=words: f"rq_text({_sql(value)}, {words})"))  # type: ignore[misc]
+            searches.append(quantified(left, lambda value, words=words: found_words(self.compiler, value, words)))  # type: ignore[misc]
         return any_of(searches)
 
     def textual(self, operator: str, left: Operand, right: Operand, node: Comparison) -> str:
@@ -391,6 +419,9 @@ class Scope:
                 check_textual(operator, one, two, node.at, self.compiler)
         if isinstance(left, Many) and isinstance(right, Many) and left.primitive and right.primitive:
             raise self.error("two collections of values cannot be compared with each other", node.at)
+
+        if operator == "BEGINSWITH" and not node.folded:
+            _begin_with_few(left, right)
 
         def predicate(one: Element, two: Element) -> str:
             return textual(self.compiler, operator, one, two, folded=node.folded, several=is_multi(left))
@@ -448,9 +479,16 @@ class _Never:
 _NEVER = _Never()
 
 
-def _sql(value: Element) -> str:
-    assert isinstance(value, Value)
-    return value.sql
+def _begin_with_few(left: Operand, right: Operand) -> None:
+    """Note that an index finds the few elements of a collection that equal a constant."""
+    many, other = (right, left) if isinstance(left, Const) else (left, right)
+    if not isinstance(many, Many) or many.quantifier not in (None, "ANY") or many.prefix is not None:
+        return
+    is_few = (isinstance(other, Const) and other.type is not None) or (
+        isinstance(other, Constants) and other.quantifier in (None, "ANY")
+    )
+    if is_few and many.value.indexed:
+        many.source.is_selective = True
 
 
 def _kinds(operand: Operand) -> list[PropertyType | None]:

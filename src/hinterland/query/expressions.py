@@ -7,7 +7,7 @@ query is used, with the same messages.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any, Generic, NoReturn, TypeVar
 
 from hinterland.errors import UsageError
 from hinterland.query.ast import (
@@ -34,6 +34,8 @@ from hinterland.query.description import describe, describe_operand
 from hinterland.query.parser import parse_path
 
 __all__ = ["Attribute", "Expression", "GeoBox", "GeoCircle", "GeoPolygon", "Number", "attribute"]
+
+T = TypeVar("T")
 
 _VARIABLE = "$x"
 
@@ -77,8 +79,8 @@ def _parts(node: Condition, kind: type[And | Or]) -> tuple[Condition, ...]:
     return node.conditions if isinstance(node, And | Or) and type(node) is kind else (node,)
 
 
-class Number:
-    """One side of a comparison that is calculated: counts, aggregates, arithmetic."""
+class Number(Generic[T]):
+    """One side of a comparison that is calculated: counts, aggregates, arithmetic; `T` is the type of its values."""
 
     __slots__ = ("_node",)
 
@@ -94,45 +96,45 @@ class Number:
     def __ne__(self, other: object) -> Expression:  # type: ignore[override]
         return self._compare("!=", other)
 
-    def __lt__(self, other: object) -> Expression:
+    def __lt__(self, other: T | Number[Any]) -> Expression:
         return self._compare("<", other)
 
-    def __le__(self, other: object) -> Expression:
+    def __le__(self, other: T | Number[Any]) -> Expression:
         return self._compare("<=", other)
 
-    def __gt__(self, other: object) -> Expression:
+    def __gt__(self, other: T | Number[Any]) -> Expression:
         return self._compare(">", other)
 
-    def __ge__(self, other: object) -> Expression:
+    def __ge__(self, other: T | Number[Any]) -> Expression:
         return self._compare(">=", other)
 
     __hash__ = object.__hash__
 
-    def __add__(self, other: object) -> Number:
+    def __add__(self, other: object) -> Number[Any]:
         return Number(Arithmetic("+", self._node, _operand(other)))
 
-    def __sub__(self, other: object) -> Number:
+    def __sub__(self, other: object) -> Number[Any]:
         return Number(Arithmetic("-", self._node, _operand(other)))
 
-    def __mul__(self, other: object) -> Number:
+    def __mul__(self, other: object) -> Number[Any]:
         return Number(Arithmetic("*", self._node, _operand(other)))
 
-    def __truediv__(self, other: object) -> Number:
+    def __truediv__(self, other: object) -> Number[Any]:
         return Number(Arithmetic("/", self._node, _operand(other)))
 
-    def __radd__(self, other: object) -> Number:
+    def __radd__(self, other: object) -> Number[Any]:
         return Number(Arithmetic("+", _operand(other), self._node))
 
-    def __rsub__(self, other: object) -> Number:
+    def __rsub__(self, other: object) -> Number[Any]:
         return Number(Arithmetic("-", _operand(other), self._node))
 
-    def __rmul__(self, other: object) -> Number:
+    def __rmul__(self, other: object) -> Number[Any]:
         return Number(Arithmetic("*", _operand(other), self._node))
 
-    def __rtruediv__(self, other: object) -> Number:
+    def __rtruediv__(self, other: object) -> Number[Any]:
         return Number(Arithmetic("/", _operand(other), self._node))
 
-    def in_(self, values: Iterable[object] | Attribute, *, ignore_case: bool = False) -> Expression:
+    def in_(self, values: Iterable[object] | Attribute[Any], *, ignore_case: bool = False) -> Expression:
         """Return the condition that this is one of the values, or an element of a collection."""
         right: object = values if isinstance(values, Attribute) else list(values)
         return self._compare("IN", right, folded=ignore_case)
@@ -147,7 +149,7 @@ class Number:
     __bool__ = _no_truth
 
 
-class Attribute(Number):
+class Attribute(Number[T]):
     """A property, or a path of them: `Person.employer.name` follows links by attribute access.
 
     A property that is called like a method of this class is reached by `Person.employer.path("count")`.
@@ -159,12 +161,12 @@ class Attribute(Number):
         super().__init__(path)
         self._path = path
 
-    def __getattr__(self, name: str) -> Attribute:
+    def __getattr__(self, name: str) -> Attribute[Any]:
         if name.startswith("__"):
             raise AttributeError(name)
         return self._extended(Step(name))
 
-    def __getitem__(self, key: int | str) -> Attribute:
+    def __getitem__(self, key: int | str) -> Attribute[Any]:
         """Return an element of a list by position, or an entry of a dictionary by key."""
         if isinstance(key, int) and key == -1:
             return self._extended(Index("LAST", is_word=True))
@@ -174,19 +176,19 @@ class Attribute(Number):
 
     __iter__ = None  # `__getitem__` alone would make paths iterable without end
 
-    def _extended(self, *steps: Step | Index) -> Attribute:
+    def _extended(self, *steps: Step | Index) -> Attribute[Any]:
         return Attribute(Path((*self._path.steps, *steps), self._path.quantifier))
 
-    def _suffixed(self, suffix: str) -> Number:
+    def _suffixed(self, suffix: str) -> Number[Any]:
         return Number(Path(self._path.steps, self._path.quantifier, suffix))
 
-    def path(self, text: str) -> Attribute:
+    def path(self, text: str) -> Attribute[Any]:
         """Return the path extended by a dotted text, which may contain backlinks."""
         return Attribute(Path((*self._path.steps, *parse_path(text).steps), self._path.quantifier))
 
     # -- quantifiers -----------------------------------------------------------------------------
 
-    def _quantified(self, quantifier: str) -> Attribute:
+    def _quantified(self, quantifier: str) -> Attribute[Any]:
         return Attribute(Path(self._path.steps, quantifier))
 
     def any(self, condition: Expression | None = None) -> Any:
@@ -232,40 +234,40 @@ class Attribute(Number):
 
     # -- collections -----------------------------------------------------------------------------
 
-    def count(self, condition: Expression | None = None) -> Number:
+    def count(self, condition: Expression | None = None) -> Number[Any]:
         """Return the number of elements, of those that fulfil a condition, or the size of a text."""
         if condition is None:
             return self._suffixed("@count")
         return Number(Subquery(Path(self._path.steps), _VARIABLE, condition.node))
 
-    def min(self, name: str | None = None) -> Number:
+    def min(self, name: str | None = None) -> Number[Any]:
         """Return the least element, or the least value of a property of the linked objects."""
         return self._aggregate("@min", name)
 
-    def max(self, name: str | None = None) -> Number:
+    def max(self, name: str | None = None) -> Number[Any]:
         """Return the greatest element, or the greatest value of a property of the linked objects."""
         return self._aggregate("@max", name)
 
-    def sum(self, name: str | None = None) -> Number:
+    def sum(self, name: str | None = None) -> Number[Any]:
         """Return the sum of the elements, or of a property of the linked objects."""
         return self._aggregate("@sum", name)
 
-    def avg(self, name: str | None = None) -> Number:
+    def avg(self, name: str | None = None) -> Number[Any]:
         """Return the mean of the elements, or of a property of the linked objects."""
         return self._aggregate("@avg", name)
 
-    def _aggregate(self, function: str, name: str | None) -> Number:
+    def _aggregate(self, function: str, name: str | None) -> Number[Any]:
         return Number(Aggregate(Path(self._path.steps), function, name))
 
-    def keys(self) -> Attribute:
+    def keys(self) -> Attribute[Any]:
         """Return the keys of a dictionary."""
         return self._extended(Step("@keys"))
 
-    def values(self) -> Attribute:
+    def values(self) -> Attribute[Any]:
         """Return the values of a dictionary."""
         return self._extended(Step("@values"))
 
-    def type_name(self) -> Number:
+    def type_name(self) -> Number[Any]:
         """Return the type of a Mixed value, to compare with names such as "string"."""
         return self._suffixed("@type")
 
@@ -292,7 +294,7 @@ def _operand(value: object) -> Operand:
     return Literal(value)
 
 
-def attribute(*names: str) -> Attribute:
+def attribute(*names: str) -> Attribute[Any]:
     """Return the path made of names, for class attributes such as `Person.age`."""
     return Attribute(Path(tuple(Step(name) for name in names)))
 

@@ -10,7 +10,7 @@ import unicodedata
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["SearchError", "fold", "fold_bytes", "glob_pattern", "like", "search_words", "tokens_of"]
+__all__ = ["UNKNOWN", "SearchError", "fold", "fold_bytes", "glob_pattern", "like", "search_words", "tokens_of"]
 
 _FOLD: Final = {
     **{code: code + 32 for code in range(ord("A"), ord("Z") + 1)},
@@ -77,6 +77,8 @@ def _wildcard(text: str, pattern: str) -> bool:
 
 # -- TEXT ----------------------------------------------------------------------------------------
 
+UNKNOWN: Final = "\0"
+"""Stands in a search for a word without letters; no text has this token."""
 _KEPT: Final = "åæøðþß"
 _VANISHING: Final = frozenset("×÷")
 
@@ -122,7 +124,7 @@ def search_words(search: str) -> tuple[list[str], list[str], list[str]]:
         found = tokens_of(word.removeprefix("-").removesuffix("*"))
         if len(found) > 1:
             raise SearchError(f"the word {word!r} has punctuation inside; separate the parts by blanks")
-        token = found[0] if found else "\0"  # no text has this token
+        token = found[0] if found else UNKNOWN
         (excluded if is_excluded else prefixes if is_prefix else wanted).append(token)
     for token in excluded:
         if token in wanted:

@@ -61,6 +61,8 @@ class Source:
     conditions: list[str] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     joined: dict[str, str] = field(default_factory=dict)
+    is_selective: bool = False
+    """Whether few rows fulfil the conditions to come, which an index finds."""
 
     def join(self, table: str, on: str) -> None:
         """Add an inner join; the first one starts the FROM, its `on` becomes a condition."""
@@ -90,11 +92,18 @@ class Source:
 
     def exists(self, condition: str = "1") -> str:
         """Return whether any row fulfils a condition."""
-        return "0" if condition == "0" else f"EXISTS({self.select('1', condition)})"
+        if condition == "0":
+            return "0"
+        inner, _, outer = self.conditions[0].rpartition(" = ") if self.conditions else ("", "", "")
+        if self.is_selective and outer == "t._row" and " AND " not in inner:
+            # Begin with the few and look for their owners, instead of asking each owner about all it has.
+            few = Source(self.tables, [*self.conditions[1:], f"{inner} IS NOT NULL"])
+            return f"(t._row IN ({few.select(inner, condition)}))"
+        return f"EXISTS({self.select('1', condition)})"
 
     def copy(self) -> Source:
         """Return an independent copy."""
-        return Source(self.tables, self.conditions.copy(), self.order.copy(), self.joined.copy())
+        return Source(self.tables, self.conditions.copy(), self.order.copy(), self.joined.copy(), self.is_selective)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +122,11 @@ class Value:
     raw: str | None = None
     live: Callable[[], str] | None = None
     is_type: bool = False
+    indexed: bool = False
+    """Whether an index finds the rows that have a value."""
     full_text: bool = False
+    text_index: tuple[str, str] | None = None
+    """The row that holds a full-text indexed value, and the index's table."""
 
     def column(self) -> str:
         """Return the expression; for links, that of the live target."""

@@ -51,8 +51,8 @@ def order(scope: Scope, steps: list[Any]) -> Ordered:
         where = all_of(scope.source.conditions)
         clause = f" WHERE {where}" if where != "1" else ""
         start = f"FROM {scope.source.tables}{clause}"
-        page = "" if merged else f"{start} {'AND' if clause else 'WHERE'} "
-        ending = f" ORDER BY {', '.join([*keys, 't._row'])}{limit}"
+        page = "" if merged or scope.rank != "t._row" else f"{start} {'AND' if clause else 'WHERE'} "
+        ending = f" ORDER BY {', '.join([*keys, scope.rank])}{limit}"
         return Ordered("", start, ending, bool(limit), page)
     return _pipeline(scope, merged)
 
@@ -72,7 +72,7 @@ def _merged(steps: list[Any]) -> list[Any]:
 
 
 def _pipeline(scope: Scope, steps: list[Any]) -> Ordered:
-    parts = [f"s0(id, n) AS ({scope.source.select('t._row, t._row')})"]
+    parts = [f"s0(id, n) AS ({scope.source.select(f't._row, {scope.rank}')})"]
     table = quote(scope.compiler.catalog.table(scope.schema.name))
     for number, step in enumerate(steps, 1):
         source = Source(f"s{number - 1} AS s JOIN {table} AS t ON t._row = s.id")

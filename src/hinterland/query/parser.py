@@ -48,6 +48,7 @@ from hinterland.query.problems import caret
 __all__ = ["parse", "parse_path", "parse_region"]
 
 DEPTH_MAX = 100
+OPERATIONS_MAX = 200
 _SHORT = 2000
 
 _EQUALITY = frozenset({"==", "!=", "IN"})
@@ -96,6 +97,7 @@ class _Parser:
         self.tokens = tokens(text)
         self.index = 0
         self.depth = 0
+        self.operations = 0
         self.closing = _matching(self.tokens)
 
     # -- tokens ----------------------------------------------------------------------------------
@@ -194,6 +196,12 @@ class _Parser:
         return self.tokens[close + 1].kind in _AFTER_ARITHMETIC
 
     def comparison(self) -> Condition:
+        outer, self.operations = self.operations, 0
+        found = self.one_comparison()
+        self.operations = outer
+        return found
+
+    def one_comparison(self) -> Condition:
         at = self.token.at
         left = self.arithmetic()
         operator = self.next()
@@ -229,15 +237,21 @@ class _Parser:
         left = self.term()
         while self.peek() in ("+", "-"):
             operator = self.next()
-            left = Arithmetic(operator.kind, left, self.term(), operator.at)
+            left = self.operation(operator, left, self.term())
         return left
 
     def term(self) -> Operand:
         left = self.factor()
         while self.peek() in ("*", "/"):
             operator = self.next()
-            left = Arithmetic(operator.kind, left, self.factor(), operator.at)
+            left = self.operation(operator, left, self.factor())
         return left
+
+    def operation(self, operator: Token, left: Operand, right: Operand) -> Arithmetic:
+        self.operations += 1
+        if self.operations > OPERATIONS_MAX:
+            raise self.problem(f"a comparison calculates with more than {OPERATIONS_MAX} operators", operator.at)
+        return Arithmetic(operator.kind, left, right, operator.at)
 
     def factor(self) -> Operand:
         if self.peek() != "(":

@@ -102,6 +102,8 @@ class Walker:
 
     def _steps(self, path: Path) -> list[Step | Index]:
         """Return the steps with variables removed and arguments filled in."""
+        if not path.steps:
+            raise self.scope.error(f"name a property of {self.schema.name}; the object itself is no value", path.at)
         first = path.steps[0]
         steps = list(path.steps)
         if isinstance(first, KeyPathArgument):
@@ -140,7 +142,10 @@ class Walker:
     def _value(self, one: Property) -> Value:
         column = f"{self.alias}.{quote(self.catalog.column(self.schema.name, one.name))}"
         nullable = one.nullable or one.type is PropertyType.MIXED or self.behind_link
-        return Value(column, one.type, nullable, full_text=one.full_text)
+        index = self.catalog.text_index(self.schema.name, one.name) if one.full_text else None
+        place = None if index is None else (f"{self.alias}._row", index)
+        indexed = one.indexed or one.name == self.schema.key
+        return Value(column, one.type, nullable, indexed=indexed, full_text=one.full_text, text_index=place)
 
     # -- links -----------------------------------------------------------------------------------
 
@@ -324,7 +329,7 @@ class Walker:
         assert self.many is not None
         row = f"{self.alias}._row"
         nullable = self.last is not None and self.last.collection is CollectionType.DICTIONARY
-        value = Value(row, PropertyType.LINK, nullable, self.schema.name, raw=row)
+        value = Value(row, PropertyType.LINK, nullable, self.schema.name, raw=row, indexed=True)
         return self._typed(Many(self.many, value), path)
 
     def _wrap(self, value: Value) -> One | Many:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from hinterland.query.folding import SearchError, fold, fold_bytes, glob_pattern, search_words
-from hinterland.query.operands import Const, Many, One, Value
+from hinterland.query.folding import UNKNOWN, SearchError, fold, fold_bytes, glob_pattern, search_words
+from hinterland.query.operands import Const, Many, One, Value, quote
 from hinterland.values import PropertyType
 
 if TYPE_CHECKING:
     from hinterland.query.compiler import Compiler
 
-__all__ = ["check_textual", "full_text", "textual"]
+__all__ = ["check_textual", "found_words", "full_text", "textual"]
+
+Words = tuple[list[str], list[str], list[str]]
 
 _TEXTUAL: Final = frozenset({PropertyType.STRING, PropertyType.BINARY, PropertyType.MIXED})
 _GLOB_BYTES_MAX: Final = 40_000
@@ -120,18 +122,42 @@ def _like(compiler: Compiler, sql: str, part: str | bytes, *, folded: bool) -> s
         return f"({function})"
     # GLOB stops at a NUL character, so texts that have one go through the function.
     glob = f"{sql} GLOB {compiler.bind(glob_pattern(part))}"
-    return f"(CASE WHEN instr({sql}, char(0)) THEN {function} ELSE {glob} END)"
+    condition = f"CASE WHEN instr({sql}, char(0)) THEN {function} ELSE {glob} END"
+    prefix = part[: min((at for at in (part.find("*"), part.find("?")) if at >= 0), default=len(part))]
+    if not prefix:
+        return f"({condition})"
+    return f"({_with_constant(compiler, 'BEGINSWITH', Value(sql, PropertyType.STRING), prefix, folded=False)} AND {condition})"
 
 
-def full_text(compiler: Compiler, left: One | Many | Const, right: Const, at: int) -> str:
-    """Return the bound words of a TEXT search."""
+def full_text(compiler: Compiler, left: One | Many | Const, right: Const, at: int) -> Words:
+    """Return the words of a TEXT search: wanted, prefixes, excluded."""
     value = left.value if isinstance(left, One | Many) else None
     if not isinstance(value, Value) or not value.full_text:
         raise compiler.place.error("TEXT needs a string property with full_text=True", at)
     if not isinstance(right.value, str):
         raise compiler.place.error("TEXT needs a string with the words to search", right.at)
     try:
-        words = search_words(right.value)
+        return search_words(right.value)
     except SearchError as error:
         raise compiler.place.error(str(error), right.at) from None
-    return compiler.bind(json.dumps(words))
+
+
+def found_words(compiler: Compiler, value: Value | Const, words: Words) -> str:
+    """Return the condition that a text has the words: from its index, or by looking at it."""
+    assert isinstance(value, Value)
+    if value.text_index is None:
+        return f"rq_text({value.sql}, {compiler.bind(json.dumps(words))})"
+    row, index = value.text_index
+    table = quote(index)
+    wanted, prefixes, excluded = words
+    if UNKNOWN in wanted or UNKNOWN in prefixes:
+        return "0"
+    terms = [f'"{one}"' for one in wanted] + [f'"{one}" *' for one in prefixes]
+    unwanted = " OR ".join(f'"{one}"' for one in excluded if one != UNKNOWN)
+    if terms:
+        search = f"({' AND '.join(terms)})" + (f" NOT ({unwanted})" if unwanted else "")
+        return f"({row} IN (SELECT rowid FROM {table} WHERE {table} MATCH {compiler.bind(search)}))"
+    if not unwanted:
+        return f"({value.sql} IS NOT NULL)"
+    found = f"SELECT rowid FROM {table} WHERE {table} MATCH {compiler.bind(unwanted)}"
+    return f"({value.sql} IS NOT NULL AND {row} NOT IN ({found}))"

@@ -1,15 +1,13 @@
 """Putting unmanaged objects into a realm.
 
-`add_all` is the fast path: objects of a class without links and collections go to SQLite in one
-`executemany` per batch, their images being the parameters, and to the recorder by one generated
-function. Everything else is added object by object, after a check of the whole graph, so that a
+`add_all` is the fast path: objects of a class without links and collections go to SQLite many at
+once, their images being the parameters, and to the recorder by one generated function. Everything else is added object by object, after a check of the whole graph, so that a
 refused object changes nothing.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import struct
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice
 from operator import attrgetter, itemgetter
@@ -19,8 +17,9 @@ from hinterland.errors import DuplicateKeyError, SchemaError, UsageError, ValueT
 from hinterland.realm.binding import UNMANAGED, Binding
 from hinterland.realm.objects import ObjectBase
 from hinterland.schema.declaration import MISSING
+from hinterland.store.bulk import insert_rows
 from hinterland.store.sqlform import FROM_SQL, key_from_sql
-from hinterland.values import ClassKind, PropertyType
+from hinterland.values import ClassKind, PropertyType, brief
 
 if TYPE_CHECKING:
     from hinterland.realm.attributes import Attribute
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["add", "add_all", "adopt", "special_attributes"]
 
 BATCH: Final = 10_000
-_FLOATS: Final = frozenset({PropertyType.FLOAT, PropertyType.DOUBLE})
 _SPECIAL: Final = frozenset({PropertyType.LINK, PropertyType.MIXED})
 
 
@@ -74,27 +72,8 @@ def _make_plan(binding: Binding, mask: int) -> RowPlan:
     assert recorder is not None
     schema = binding.table.schema
     encode = recorder.row_encoder(schema, fields)
-    floats = [place for place, (one, _) in enumerate(fields) if one.type in _FLOATS]
     encode_many = None if any(decoders) else recorder.rows_encoder(schema, fields, indices, len(binding.singles) + 1)
-    return RowPlan(_nan_safe(encode, floats) if floats else encode, _picker(indices, decoders), encode_many)
-
-
-def _nan_safe(encode: Callable[[Any, Any], None], floats: list[int]) -> Callable[[Any, Any], None]:
-    """Return an encoder that also takes NaN, whose SQL form is no float."""
-    decode = FROM_SQL[PropertyType.DOUBLE]
-    assert decode is not None
-
-    def encode_row(key: Any, values: Any) -> None:
-        try:
-            encode(key, values)
-        except struct.error:
-            values = list(values)
-            for place in floats:
-                if values[place] is not None:
-                    values[place] = decode(values[place])
-            encode(key, values)
-
-    return encode_row
+    return RowPlan(encode, _picker(indices, decoders), encode_many)
 
 
 def _picker(indices: list[int], decoders: list[Any]) -> Callable[[Any], Any]:
@@ -290,14 +269,14 @@ def add_all(realm: Realm, objects: Iterable[ObjectBase], update: str) -> None:
     while batch := list(islice(iterator, BATCH)):
         cls = type(batch[0])
         if not isinstance(batch[0], ObjectBase):
-            raise ValueTypeError(f"expected objects of the schema's classes, got {batch[0]!r}")
+            raise ValueTypeError(f"expected objects of the schema's classes, got {brief(batch[0])}")
         binding = realm._binding(cls)
         if update == "never" and _is_plain(binding) and all(type(obj) is cls for obj in batch):
             _add_batch(realm, binding, batch)
         else:
             for obj in batch:
                 if not isinstance(obj, ObjectBase):
-                    raise ValueTypeError(f"expected objects of the schema's classes, got {obj!r}")
+                    raise ValueTypeError(f"expected objects of the schema's classes, got {brief(obj)}")
                 add(realm, obj, update)
 
 
@@ -341,7 +320,7 @@ def _insert(realm: Realm, binding: Binding, images: list[list[Any]], first: int)
         row += 1
     connection = realm._store.connection
     try:
-        connection.executemany(binding.insert_sql, images)
+        insert_rows(connection, binding.table.name, binding.image_columns, images)
     except BaseException as error:
         # Cheaper than a savepoint, which would copy every page that the batch touches.
         connection.execute(f"DELETE FROM {binding.quoted} WHERE _row>=? AND _row<?", (first, row))
@@ -367,7 +346,7 @@ def _record_batch(binding: Binding, objects: list[Any], images: list[list[Any]])
             try:
                 encode_many(some)
                 continue
-            except (struct.error, UnicodeEncodeError):  # NaN, or bytes that are no text
+            except UnicodeEncodeError:  # bytes that are no text
                 recorder.return_to(mark)
         for image in some:
             encode(image[0], pick(image))

@@ -1,126 +1,28 @@
-"""Descriptors of declared properties, generated per type and place for speed.
+"""Descriptors of declared properties; what they run is generated, see `realm.generated`.
 
 An object keeps an *image*: its single values in SQL form, the key first (`realm.binding`). Reading an
 attribute is an index into it after two checks: that the image is that of the current snapshot, and
 that the thread is the realm's.
-
-The generated text depends on types and indices only; no name of a program becomes source text.
 """
 
 from __future__ import annotations
 
-import re
 import struct
-from collections.abc import Callable
 from datetime import datetime
-from functools import lru_cache
-from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from hinterland.errors import CorruptFileError, SchemaError, ValueTypeError
 from hinterland.realm import conversion
+from hinterland.realm.ahead import follow
 from hinterland.realm.binding import synchronise
+from hinterland.realm.generated import check_source, getter_factory, link_getter_factory, setter_factory
 from hinterland.schema.declaration import GENERATED, MISSING, DeclaredProperty, FieldOptions
-from hinterland.values import INT_MAX, INT_MIN, STRING_BYTES_MAX, CollectionType, ObjectId, PropertyType
+from hinterland.values import CollectionType, ObjectId, PropertyType
 
 if TYPE_CHECKING:
     from hinterland.realm.objects import ObjectBase
 
-__all__ = ["Attribute", "IgnoredAttribute", "check_source"]
-
-_FRESH: Final = "obj._stamp is not (b := obj._binding).stamp or get_ident() != b.thread"
-
-_CHECKS: Final[dict[PropertyType, str]] = {
-    PropertyType.INT: "if type(v) is not int or not INT_MIN <= v <= INT_MAX: v = convert(v)",
-    PropertyType.BOOL: "v = 1 if v is True else 0 if v is False else convert(v)",
-    PropertyType.STRING: "if type(v) is not str or not v.isascii() or len(v) > SIZE_MAX: v = convert(v)",
-    PropertyType.BINARY: "if type(v) is not bytes or len(v) > SIZE_MAX: v = convert(v)",
-    PropertyType.DOUBLE: "if type(v) is not float or v != v: v = convert(v)",
-    PropertyType.OBJECT_ID: "v = v.bytes if type(v) is ObjectId else convert(v)",
-}
-
-_GLOBALS: Final[dict[str, Any]] = {
-    "__builtins__": {"type": type, "int": int, "str": str, "bytes": bytes, "float": float, "len": len, "list": list},
-    "INT_MAX": INT_MAX,
-    "INT_MIN": INT_MIN,
-    "MISSING": MISSING,
-    "SIZE_MAX": STRING_BYTES_MAX,
-    "ObjectId": ObjectId,
-    "get_ident": get_ident,
-    "synchronise": synchronise,
-}
-
-
-def check_source(kind: PropertyType, *, nullable: bool, is_plain: bool, variable: str, convert: str) -> str:
-    """Return a statement that turns `variable` into its SQL form, or calls `convert` for what is unusual.
-
-    Args:
-        kind: The property's type.
-        nullable: Whether None is allowed.
-        is_plain: Whether values are of the type itself, not of an enum.
-        variable: The name of the variable.
-        convert: The name of the checked conversion.
-    """
-    text = _CHECKS.get(kind, "v = convert(v)") if is_plain else "v = convert(v)"
-    if nullable:
-        # An `if` statement cannot be nested in one line, so its condition is extended instead.
-        text = (
-            f"if v is not None and ({text[3:].replace(': v =', '): v =')}"
-            if text[:3] == "if "
-            else f"if v is not None: {text}"
-        )
-    return re.sub(r"\bconvert\b", convert, re.sub(r"\bv\b", variable, text))
-
-
-_GETTER: Final = """
-def make(read):
-    def get(obj):
-        if {fresh}:
-            synchronise(obj)
-        {result}
-    return get
-"""
-
-_SETTER: Final = """
-def make(convert):
-    def set(obj, v):
-        {check}
-        if {fresh}:
-            if synchronise(obj):
-                obj._image[{index}] = v
-                obj._row |= {bit}
-                return
-        b.write(obj, {index}, v)
-    return set
-"""
-
-
-@lru_cache(maxsize=4096)
-def _getter(result: str, index: int) -> Callable[..., Any]:
-    return _compile(_GETTER.format(fresh=_FRESH, result=result.format(raw=f"obj._image[{index}]")))
-
-
-@lru_cache(maxsize=4096)
-def _setter(check: str, index: int) -> Callable[..., Any]:
-    return _compile(_SETTER.format(fresh=_FRESH, check=check, index=index, bit=1 << index))
-
-
-def _compile(source: str) -> Callable[..., Any]:
-    names: dict[str, Any] = {}
-    exec(source, _GLOBALS, names)  # noqa: S102 - see the module
-    make: Callable[..., Any] = names["make"]
-    return make
-
-
-def _result_source(kind: PropertyType, *, nullable: bool, reads: bool) -> str:
-    """Return the statements that turn the raw value into what the program sees."""
-    if kind is PropertyType.BOOL:
-        return "return None if (v := {raw}) is None else v == 1" if nullable else "return {raw} == 1"
-    if kind is PropertyType.DOUBLE:
-        return "v = {raw}; return v if type(v) is float or v is None else read(v)"
-    if not reads:
-        return "return {raw}"
-    return "return None if (v := {raw}) is None else read(v)" if nullable else "return read({raw})"
+__all__ = ["Attribute", "IgnoredAttribute"]
 
 
 class Attribute(property):
@@ -260,16 +162,17 @@ class _Parts:
         is_plain = value_class in (int, bool, str, bytes, float, ObjectId)
         reads = self.from_sql is not None
         kind = one.type
-        result = _result_source(kind, nullable=one.nullable, reads=reads)
         # Conversions that cannot fail are called directly.
         can_fail = value_class is datetime or not is_plain
-        getter = _getter(result, self.index)(self._read if can_fail else self.from_sql)
+        getter = getter_factory(kind, self.index, nullable=one.nullable, reads=reads)(
+            self._read if can_fail else self.from_sql
+        )
         if self.declared.is_key:
             return getter, self._set_key
         if value_class is datetime:
             return getter, self._set_datetime
         check = check_source(kind, nullable=one.nullable, is_plain=is_plain, variable="v", convert="convert")
-        return getter, _setter(check, self.index)(self._convert)
+        return getter, setter_factory(check, self.index)(self._convert)
 
     def _set_key(self, obj: ObjectBase, value: Any) -> None:
         raw = self._convert(value)
@@ -296,7 +199,7 @@ class _Parts:
         from hinterland.realm import links
 
         return (
-            lambda obj: links.get_link(obj, self.attribute),
+            link_getter_factory(self.index)(lambda obj: follow(obj, self.attribute)),
             lambda obj, value: links.set_link(obj, self.attribute, value),
         )
 

@@ -16,10 +16,9 @@ write buffer if nothing else can have happened, else from the file. A stamp is a
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from hinterland.errors import (
     ClosedError,
@@ -30,12 +29,14 @@ from hinterland.errors import (
     WrongThreadError,
 )
 from hinterland.schema.declaration import Declaration
-from hinterland.store.layout import quote, storage_error
+from hinterland.store.connection import SQLITE_ERRORS, storage_error
+from hinterland.store.layout import quote
 from hinterland.store.sqlform import SqlValue, key_from_sql
 from hinterland.store.table import Table
 from hinterland.values import Key, PropertyType
 
 if TYPE_CHECKING:
+    from hinterland.realm.ahead import Elements, Page
     from hinterland.realm.attributes import Attribute
     from hinterland.realm.objects import ObjectBase
     from hinterland.realm.realm import Realm
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["UNMANAGED", "Attempt", "Binding", "Image", "Unmanaged", "synchronise"]
 
 Image = Sequence[Any]
+Writer: TypeAlias = "Callable[[ObjectBase, Any], None]"
 
 
 class Attempt:
@@ -69,10 +71,8 @@ class Unmanaged:
 
 UNMANAGED: Final = Unmanaged()
 
-# Types whose SQL form is not what the recorder's generated functions take, at least not always.
-_SLOWLY_RECORDED: Final = frozenset(
-    {PropertyType.LINK, PropertyType.MIXED, PropertyType.DECIMAL, PropertyType.FLOAT, PropertyType.DOUBLE}
-)
+# Types whose SQL form is not what the recorder's generated functions take.
+_SLOWLY_RECORDED: Final = frozenset({PropertyType.LINK, PropertyType.MIXED, PropertyType.DECIMAL})
 
 
 def synchronise(obj: ObjectBase) -> bool:
@@ -114,7 +114,7 @@ class Binding:
         structure: Replaced whenever objects are added or removed.
         side_stamp: Replaced whenever a collection of one of its objects may have changed.
         thread: The only thread that may use the objects; 0 is never one, -1 after closing.
-        is_writing: Whether the realm is in a write transaction.
+        writers: The functions that change the single values, or refuse to.
         singles: The attributes of the image, the key first.
         file_index: For each of them, its index in the table's own images.
     """
@@ -125,13 +125,14 @@ class Binding:
         self.declaration: Declaration = cls.__hinterland__
         self.name = self.declaration.name
         self.thread = realm._thread
-        self.is_writing = False
+        self._is_writing = False
         self.singles: tuple[Attribute, ...] = cls.__hinterland_singles__
         self.collections: tuple[Attribute, ...] = cls.__hinterland_collections__
         self.attributes: dict[str, Attribute] = {one.name: one for one in (*self.singles, *self.collections)}
         self.structure = object()
         self.side_stamp = object()
         self.plans: dict[int, Any] = {}
+        self._refusing_writers: list[Writer] = [self._refuse_write] * len(self.singles)
         self.attach()
 
     def attach(self) -> None:
@@ -140,6 +141,7 @@ class Binding:
         store = realm._store
         self.store = store
         self.execute = store.connection.execute
+        self.direct = store.connection.direct
         self.table: Table = store.tables[self.name]
         table = self.table
         columns = [table.columns[one.name] for one in self.singles]
@@ -152,23 +154,27 @@ class Binding:
         self.select = f"SELECT {', '.join([*names, '_row'])} FROM {self.quoted}"
         self.select_one = f"{self.select} WHERE _row=?"
         self.select_by_key = f"{self.select} WHERE {names[0] if names else '_row'}=?"
-        places = ",".join("?" * (len(names) + 1))
-        self.insert_sql = f"INSERT INTO {self.quoted}({', '.join([*names, '_row'])}) VALUES({places})"
+        self.image_columns = [*names, "_row"]
         self.key_type = table.key_type
+        self.targets: list[Binding | None] = [None] * len(self.singles)
         self.has_generated_key = bool(self.singles) and self.singles[0].is_generated
         self.plans = {}
-        self.encode_key: Callable[[Any], bytes] | None = None
-        self.encoders: list[Callable[..., None] | None] | None = None
-        recorder = realm._recorder
-        if recorder is not None and not table.is_embedded:
-            self.encode_key = recorder.key_encoder(table.schema)
-            self.encoders = [
-                None
-                if one.type in _SLOWLY_RECORDED or one.declared.is_key
-                else recorder.update_encoder(self.name, one.declared.property)
-                for one in self.singles
-            ]
+        self._active_writers = [self._writer(place) for place in range(len(columns))]
+        self.is_writing = self.is_writing  # which chooses the writers
         self.renew()
+
+    def _writer(self, place: int) -> Writer:
+        """Make the function that changes a single value; see `realm.generated`."""
+        from hinterland.realm.generated import writer_factory
+
+        one = self.singles[place]
+        recorder = self.realm._recorder
+        encode: Callable[[Any, Any], None] | None = None
+        if recorder is not None:
+            if self.table.key_column is None or one.type in _SLOWLY_RECORDED or one.declared.is_key:
+                return lambda obj, raw: self._write_slowly(obj, place, raw)
+            encode = recorder.update_encoder(self.table.schema, one.declared.property)
+        return writer_factory(place, self.file_index[place], records=encode is not None)(self, encode)
 
     # -- freshness -------------------------------------------------------------------------------
 
@@ -179,6 +185,14 @@ class Binding:
         self.stamp: list[Any] = [self.table.updates, self.realm._attempt]
         self.structure = object()
         self.side_stamp = object()
+        self.forget_ahead()
+
+    def forget_ahead(self) -> None:
+        """Drop what was fetched ahead; see `realm.ahead`."""
+        self.pages: tuple[Page, ...] = ()
+        self.ahead: dict[int, ObjectBase] = {}
+        self.elements: dict[int, Elements] = {}
+        self.dead: tuple[object, frozenset[int]] | None = None
 
     def keep(self) -> None:
         """Move to the snapshot that this realm's own commit made: fresh images stay so."""
@@ -221,8 +235,8 @@ class Binding:
         if pending is not None:
             return pending if self.is_identity else [pending[index] for index in self.file_index]
         try:
-            image: Image | None = self.execute(self.select_one, (row,)).fetchone()
-        except sqlite3.DatabaseError as error:
+            image: Image | None = self.direct(self.select_one, (row,)).fetchone()
+        except SQLITE_ERRORS as error:
             raise storage_error(error, self.realm.path) from error
         if image is not None and table.updates:
             return self.overlay(row, image)
@@ -253,8 +267,8 @@ class Binding:
             assert self.key_type is not None
             return self.get(self.table.find(key_from_sql(self.key_type, raw_key)))
         try:
-            image = self.execute(self.select_by_key, (raw_key,)).fetchone()
-        except sqlite3.DatabaseError as error:
+            image = self.direct(self.select_by_key, (raw_key,)).fetchone()
+        except SQLITE_ERRORS as error:
             raise storage_error(error, self.realm.path) from error
         return None if image is None else self.handle(image[-1], image)
 
@@ -264,19 +278,6 @@ class Binding:
             return None
         image = self.load(row)
         return None if image is None else self.handle(row, image)
-
-    def get_many(self, rows: Sequence[int | None]) -> list[ObjectBase | None]:
-        """Return the objects in rows, with few queries."""
-        images: dict[int, Image] = {}
-        wanted = list({row for row in rows if row is not None})
-        if wanted:
-            self.table.flush()
-        for start in range(0, len(wanted), 500):
-            some = wanted[start : start + 500]
-            places = ",".join("?" * len(some))
-            for image in self.execute(f"{self.select} WHERE _row IN ({places})", some):
-                images[image[-1]] = image
-        return [self.handle(row, images[row]) if row is not None and row in images else None for row in rows]
 
     def with_children(self) -> list[Binding]:
         """Return this binding and those of all embedded classes below it."""
@@ -300,35 +301,27 @@ class Binding:
 
     # -- writing ---------------------------------------------------------------------------------
 
-    def write(self, obj: ObjectBase, index: int, raw: SqlValue) -> None:
-        """Change a value of a fresh object, in the buffer and in its image, and record that.
+    @property
+    def is_writing(self) -> bool:
+        """Whether the realm is in a write transaction."""
+        return self._is_writing
 
-        It repeats `put`, because a call more is a tenth of the cost of changing a value.
-        """
-        if not self.is_writing:
-            self.check_write()
-        table = self.table
-        updates = table.updates
-        row = obj._row
-        file_index = self.file_index[index]
-        if table.inserts and row in table.inserts:
-            table.inserts[row][file_index] = raw
-        elif file_index in updates:
-            updates[file_index][row] = raw
-        else:
-            updates[file_index] = {row: raw}
-        image = obj._image
-        if type(image) is not list:
-            image = obj._image = [*image]
-        image[index] = raw
-        self.stamp = obj._stamp = [updates, self.stamp[1]]
-        if self.encoders is not None:
-            encode = self.encoders[index]
-            if encode is not None:
-                encode(self.encode_key(image[0]), raw)  # type: ignore[misc]
-                return
-        if self.realm._recorder is not None:
-            self.realm._record_value(self, obj, index, raw)
+    @is_writing.setter
+    def is_writing(self, value: bool) -> None:
+        self._is_writing = value
+        self.writers = self._active_writers if value else self._refusing_writers
+
+    def _refuse_write(self, obj: ObjectBase, raw: SqlValue) -> None:
+        """Stand in for the writers outside write transactions."""
+        self.check_write()
+
+    def write(self, obj: ObjectBase, index: int, raw: SqlValue) -> None:
+        """Change a value of a fresh object, in the buffer and in its image, and record that."""
+        self.writers[index](obj, raw)
+
+    def _write_slowly(self, obj: ObjectBase, index: int, raw: SqlValue) -> None:
+        self.put(obj, index, raw)
+        self.realm._record_value(self, obj, index, raw)
 
     def put(self, obj: ObjectBase, index: int, raw: SqlValue) -> None:
         """Change a value without recording it."""

@@ -8,37 +8,47 @@ one, and `_items` becomes a copy of the stored values that is read again when it
 from __future__ import annotations
 
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from hinterland.errors import ValueTypeError
 from hinterland.realm.adding import adopt, check_graph
+from hinterland.realm.ahead import dead_rows, elements
 from hinterland.realm.binding import Binding, synchronise
 from hinterland.realm.detaching import copy_embedded
 from hinterland.realm.elements import Elements, elements_of
 from hinterland.realm.links import target_binding
 from hinterland.realm.location import Place, place_of
-from hinterland.values import CollectionType, PropertyType
+from hinterland.values import CollectionType, PropertyType, brief
 
 if TYPE_CHECKING:
     from hinterland.realm.attributes import Attribute
     from hinterland.realm.objects import ObjectBase
 
-__all__ = ["Collection", "get_collection", "managed_class", "set_collection", "unmanaged_class"]
+__all__ = ["Collection", "get_collection", "managed_class", "set_collection", "unmanaged_class", "unmanaged_of"]
+
+C = TypeVar("C", bound="type[Collection]")
 
 _UNMANAGED: dict[CollectionType, type[Collection]] = {}
 _MANAGED: dict[CollectionType, type[Collection]] = {}
 
 
-def unmanaged_class(cls: type[Any]) -> type[Any]:
+def unmanaged_class(cls: C) -> C:
     """Register the unmanaged class of a kind of collection."""
     _UNMANAGED[cls.__hinterland_collection__] = cls
     return cls
 
 
-def managed_class(cls: type[Any]) -> type[Any]:
+def managed_class(cls: C) -> C:
     """Register the managed class of a kind of collection."""
     _MANAGED[cls.__hinterland_collection__] = cls
     return cls
+
+
+def unmanaged_of(attribute: Attribute, items: Any) -> Collection:
+    """Return an unmanaged collection of items that were checked already."""
+    made = _UNMANAGED[attribute.declared.property.collection]._of(attribute)
+    made._items = items
+    return made
 
 
 def get_collection(obj: ObjectBase, attribute: Attribute) -> Collection:
@@ -80,13 +90,13 @@ def _items_of(attribute: Attribute, value: Any) -> Any:
         try:
             return dict(value)
         except (TypeError, ValueError):
-            raise ValueTypeError(f"{attribute.where}: expected a dict, got {value!r}") from None
+            raise ValueTypeError(f"{attribute.where}: expected a dict, got {brief(value)}") from None
     if value is None or isinstance(value, str | bytes):
-        raise ValueTypeError(f"{attribute.where}: expected an iterable of values, got {value!r}")
+        raise ValueTypeError(f"{attribute.where}: expected an iterable of values, got {brief(value)}")
     try:
         return list(value)
     except TypeError:
-        raise ValueTypeError(f"{attribute.where}: expected an iterable of values, got {value!r}") from None
+        raise ValueTypeError(f"{attribute.where}: expected an iterable of values, got {brief(value)}") from None
 
 
 class Collection:
@@ -106,6 +116,13 @@ class Collection:
     _shown: list[int] | None
     _stamp: Any
 
+    def __init__(self) -> None:
+        self._attribute = None
+        self._elements = None
+        self._owner = None
+        self._shown = None
+        self._stamp = None
+
     @classmethod
     def _of(cls, attribute: Attribute) -> Self:
         """Make an empty unmanaged collection of an attribute."""
@@ -113,6 +130,10 @@ class Collection:
         self._attribute = attribute
         self._elements = elements_of(attribute)
         return self
+
+    def _check(self, value: Any) -> Any:
+        """Return a value as an unmanaged collection keeps it, or refuse it."""
+        return value if self._elements is None else self._elements.check(value)
 
     def _bind(self, obj: ObjectBase, attribute: Attribute) -> None:
         """Become the view of a managed object's collection."""
@@ -203,13 +224,14 @@ class Collection:
         assert attribute is not None
         if attribute.type is not PropertyType.LINK:
             return None
-        table = target_binding(binding, attribute).table
-        if table.is_embedded:
-            return None
-        dead = binding.execute("SELECT row FROM _tombstones WHERE class=?", (table.id,)).fetchall()
-        if not dead:
-            return None
-        return set(raws) - {row for (row,) in dead}
+        target = target_binding(binding, attribute)
+        dead = None if target.table.is_embedded else dead_rows(target)
+        return None if dead is None else set(raws) - dead
+
+    def _stored(self, binding: Binding) -> list[Any]:
+        """Return the stored elements, or entries."""
+        assert self._attribute is not None
+        return elements(binding, self._attribute, self._side, self._row)
 
     def _new_child(self, binding: Binding, child: Binding, value: Any) -> tuple[Any, Any]:
         """Check an object to embed; return it, copied if it is managed already."""

@@ -7,15 +7,17 @@ The synchronisation hooks at the end are how `sync` takes part without `realm` k
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from hinterland.errors import ConfigurationError
+from hinterland.errors import ConfigurationError, WrongThreadError
+from hinterland.store.connection import check_key
 
 if TYPE_CHECKING:
     from hinterland.realm.objects import ObjectBase
     from hinterland.realm.realm import Realm
+    from hinterland.realm.scheduling import Scheduler
     from hinterland.store.transaction import WriteTransaction
 
 __all__ = ["ChangesetSink", "Configuration", "Opener", "ProgressCallback"]
@@ -58,7 +60,8 @@ class Configuration:
             the file has a lower schema_version; it runs inside one write transaction.
         delete_if_migration_needed: Delete the file and start with an empty one instead of migrating;
             for development.
-        encryption_key: Reserved; must be None.
+        encryption_key: The key with which the file is encrypted, 32 or 64 bytes; a file that is made gets it.
+            Needs the extra `encryption`.
         read_only: Never write; the file must exist and have the classes of `schema`.
         in_memory: Keep the data in a temporary file that goes with the last instance; `path` is
             then only the name by which instances of this process share it.
@@ -68,6 +71,8 @@ class Configuration:
         max_active_versions: Refuse to begin a transaction while a reader of this process pins a
             version this much older.
         durable: Whether a commit survives a power failure; if not, it still survives a crash of the process.
+        scheduler: The event loop of the realm's thread, if it is not asyncio's; through it notifications
+            and other threads' and processes' changes arrive by themselves.
         busy_timeout_s: How long `write()` waits for another writer of the file.
         changeset_sink: Receives each commit's changeset, if it is not empty; nothing is recorded without it.
         on_open: Called with each realm that was opened; what it returns becomes `realm.session`.
@@ -80,7 +85,7 @@ class Configuration:
     schema: Sequence[type[ObjectBase]] | None = None
     schema_version: int = 0
     migration: Callable[..., None] | None = None
-    encryption_key: bytes | None = None
+    encryption_key: bytes | None = field(default=None, repr=False)
     read_only: bool = False
     in_memory: bool = False
     initial_data: Callable[[Realm], None] | None = None
@@ -94,6 +99,7 @@ class Configuration:
     opener: Opener | None = None
     sync: object | None = None
     delete_if_migration_needed: bool = False
+    scheduler: Scheduler | None = None
 
     def check(self) -> None:
         """Refuse what cannot work.
@@ -106,8 +112,9 @@ class Configuration:
         _check_schema(self.schema)
         if not str(self.path):
             raise ConfigurationError("Configuration.path is empty; name a file")
-        if self.encryption_key is not None:
-            raise ConfigurationError("Configuration.encryption_key is not available in this version; leave it out")
+        check_key(self.encryption_key, "Configuration.encryption_key")
+        if self.encryption_key is not None and self.in_memory:
+            raise ConfigurationError("Configuration: in_memory realms cannot be encrypted; leave out encryption_key")
         if type(self.schema_version) is not int or not 0 <= self.schema_version < 2**63:
             raise ConfigurationError(f"Configuration.schema_version is an int from 0, not {self.schema_version!r}")
         if self.max_active_versions is not None and self.max_active_versions < 1:
@@ -117,12 +124,28 @@ class Configuration:
                 "Configuration: a synchronised realm accepts additive changes of its schema only, which need no"
                 " migration; leave out migration and delete_if_migration_needed"
             )
+        _check_scheduler(self.scheduler, self.path)
         if self.read_only and self.delete_if_migration_needed:
             raise ConfigurationError("Configuration: read_only and delete_if_migration_needed contradict each other")
         if self.read_only and self.in_memory:
             raise ConfigurationError("Configuration: read_only and in_memory contradict each other")
         if self.read_only and self.initial_data is not None:
             raise ConfigurationError("Configuration: initial_data needs a realm that is not read_only")
+
+
+def _check_scheduler(scheduler: object, path: str | Path) -> None:
+    """Refuse what cannot schedule, and a realm that is opened on another thread than the scheduler's."""
+    if scheduler is None:
+        return
+    from hinterland.realm.scheduling import Scheduler
+
+    if not isinstance(scheduler, Scheduler):
+        raise ConfigurationError(
+            f"Configuration.scheduler needs methods schedule(callback) and is_on_thread(), as in hinterland.Scheduler,"
+            f" and {type(scheduler).__name__} has not both"
+        )
+    if not scheduler.is_on_thread():
+        raise WrongThreadError(f"{path} is opened on another thread than its scheduler's; open it there")
 
 
 def _check_schema(schema: object) -> None:

@@ -31,6 +31,7 @@ from hinterland.values import (
     ObjectId,
     PropertyType,
     Timestamp,
+    brief,
     float32,
 )
 
@@ -43,7 +44,7 @@ BINARY_BYTES_MAX: Final = STRING_BYTES_MAX
 
 
 def _wrong(expected: str, value: object) -> ValueTypeError:
-    return ValueTypeError(f"expected {expected}, got {value!r} of type {type(value).__name__}")
+    return ValueTypeError(f"expected {expected}, got {brief(value)} of type {type(value).__name__}")
 
 
 def _int(value: Any) -> int:
@@ -51,7 +52,7 @@ def _int(value: Any) -> int:
         raise _wrong("int", value)
     number = int(value.__index__())
     if not INT_MIN <= number <= INT_MAX:
-        raise ValueTypeError(f"{number} is outside the 64-bit range of an int property")
+        raise ValueTypeError(f"{brief(number)} is outside the 64-bit range of an int property")
     return number
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from hinterland.errors import DuplicateKeyError, UsageError, ValueTypeError
 from hinterland.realm import adding
-from hinterland.realm.binding import Binding
+from hinterland.realm.binding import Binding, synchronise
 from hinterland.realm.collections import Collection
 from hinterland.realm.mixed import MixedDict, MixedList
 from hinterland.realm.objects import ObjectBase
-from hinterland.values import ClassKind, CollectionType, PropertyType
+from hinterland.values import ClassKind, CollectionType, PropertyType, brief
 
 if TYPE_CHECKING:
     from hinterland.realm.attributes import Attribute
@@ -24,10 +24,10 @@ def create(realm: Realm, binding: Binding, value: Mapping[str, Any] | ObjectBase
     """See `Realm.create`."""
     if isinstance(value, ObjectBase):
         if type(value) is not binding.cls:
-            raise ValueTypeError(f"expected {binding.name} or a dict, got {value!r}")
+            raise ValueTypeError(f"expected {binding.name} or a dict, got {brief(value)}")
         return adding.add(realm, value.detach(), update)
     if not isinstance(value, Mapping):
-        raise ValueTypeError(f"expected a dict of properties of {binding.name}, got {value!r}")
+        raise ValueTypeError(f"expected a dict of properties of {binding.name}, got {brief(value)}")
     if binding.declaration.kind is ClassKind.EMBEDDED:
         raise UsageError(f"{binding.name} is an embedded class; assign its objects to a property of another object")
     if not _is_nested(value):
@@ -95,10 +95,10 @@ def resolve(realm: Realm, one: Attribute, value: Any, update: str) -> Any:
             return value
         if one.declared.property.collection is CollectionType.DICTIONARY:
             if not isinstance(value, Mapping):
-                raise ValueTypeError(f"{one.where}: expected a dict, got {value!r}")
+                raise ValueTypeError(f"{one.where}: expected a dict, got {brief(value)}")
             return {key: _resolve_one(realm, one, each, update) for key, each in value.items()}
         if isinstance(value, str | Mapping):
-            raise ValueTypeError(f"{one.where}: expected a list, got {value!r}")
+            raise ValueTypeError(f"{one.where}: expected a list, got {brief(value)}")
         return [_resolve_one(realm, one, each, update) for each in value]
     return _resolve_one(realm, one, value, update)
 
@@ -127,6 +127,10 @@ def assign(realm: Realm, obj: ObjectBase, one: Attribute, value: Any, update: st
                 assign(realm, current, attributes[key], each, update)
             return
     resolved = resolve(realm, one, value, update)
+    if is_modified and one.type is PropertyType.LINK:
+        if _update_embedded(realm, obj, one, resolved):
+            return
+        _add_targets(realm, resolved)
     if is_modified and _is_same(realm, obj, one, resolved):
         return
     mode, realm._mode = realm._mode, update
@@ -134,6 +138,55 @@ def assign(realm: Realm, obj: ObjectBase, one: Attribute, value: Any, update: st
         setattr(obj, name, resolved)
     finally:
         realm._mode = mode
+
+
+def _add_targets(realm: Realm, value: Any) -> None:
+    """Add or update what a link or collection leads to, so that links can be compared by their targets."""
+    if isinstance(value, ObjectBase):
+        if value._stamp is None and type(value).__hinterland_kind__ is ClassKind.TOP_LEVEL:
+            adding.add(realm, value, "modified")
+        return
+    items = value._copy() if isinstance(value, Collection) else value
+    for each in items.values() if isinstance(items, Mapping) else items or ():
+        _add_targets(realm, each)
+
+
+def _update_embedded(realm: Realm, obj: ObjectBase, one: Attribute, value: Any) -> bool:
+    """Change embedded objects where they are, if as many of them are there as are given; return whether that was so."""
+    current = getattr(obj, one.declared.attribute)
+    if isinstance(value, Collection):
+        value = value._copy()
+    before, after = [current], [value]
+    if one.declared.property.collection is CollectionType.LIST:
+        before, after = list(current), list(value)
+    elif one.declared.property.collection is CollectionType.DICTIONARY:
+        if not isinstance(value, Mapping) or value.keys() != current.keys():
+            return False
+        before, after = [current[key] for key in value], list(value.values())
+    pairs = list(zip(before, after, strict=False))
+    if len(before) != len(after) or not all(_is_embedded_pair(*pair) for pair in pairs):
+        return False
+    for old, new in pairs:
+        binding = old._binding
+        for each in (*binding.singles, *binding.collections):
+            synchronise(old)
+            content = getattr(new, each.declared.attribute)
+            if each.to_sql is not None and not each.is_collection:  # compared in SQL form, which is exact
+                if new._image[each.index] != old._image[each.index]:
+                    binding.write(old, each.index, new._image[each.index])
+            else:
+                assign(realm, old, each, content, "modified")
+    return True
+
+
+def _is_embedded_pair(old: Any, new: Any) -> bool:
+    return (
+        isinstance(old, ObjectBase)
+        and isinstance(new, ObjectBase)
+        and type(old) is type(new)
+        and new._stamp is None
+        and type(new).__hinterland_kind__ is ClassKind.EMBEDDED
+    )
 
 
 def _is_same(realm: Realm, obj: ObjectBase, one: Attribute, value: Any) -> bool:

@@ -11,7 +11,7 @@ from hinterland.realm.incoming import release
 from hinterland.realm.objects import ObjectBase
 from hinterland.store.side_table import DictionaryTable, ListTable
 from hinterland.store.sqlform import key_from_sql
-from hinterland.values import ClassKind
+from hinterland.values import ClassKind, brief
 
 if TYPE_CHECKING:
     from hinterland.realm.realm import Realm
@@ -25,7 +25,7 @@ def delete(realm: Realm, what: Any) -> None:
         _delete_one(realm, what)
         return
     if not isinstance(what, Iterable) or isinstance(what, str | bytes):
-        raise ValueTypeError(f"expected an object, results or a list of objects to delete, got {what!r}")
+        raise ValueTypeError(f"expected an object, results or a list of objects to delete, got {brief(what)}")
     objects = list(what)
     for obj in objects:
         _check(realm, obj)
@@ -36,7 +36,7 @@ def delete(realm: Realm, what: Any) -> None:
 
 def _check(realm: Realm, obj: Any) -> None:
     if not isinstance(obj, ObjectBase):
-        raise ValueTypeError(f"expected an object to delete, got {obj!r}")
+        raise ValueTypeError(f"expected an object to delete, got {brief(obj)}")
     if obj._stamp is None or obj._binding.realm is not realm:
         raise UsageError(f"this {type(obj).__name__} is not in {realm.path} and cannot be deleted from it")
     synchronise(obj)

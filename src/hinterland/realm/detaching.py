@@ -1,4 +1,4 @@
-"""Unmanaged copies of objects, and comparing and describing objects by value."""
+"""Unmanaged copies of objects, and comparing, describing and pickling objects by value."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from hinterland.errors import UsageError, ValueTypeError
 from hinterland.realm.binding import UNMANAGED, synchronise
 from hinterland.realm.mixed import MixedDict, MixedList, present
 from hinterland.realm.objects import ObjectBase
+from hinterland.schema.declaration import MISSING
 from hinterland.values import ClassKind, PropertyType
 
 if TYPE_CHECKING:
     from hinterland.realm.attributes import Attribute
     from hinterland.realm.collections import Collection
 
-__all__ = ["copy_embedded", "describe", "detach", "same_values"]
+__all__ = ["blank", "copy_embedded", "describe", "detach", "restore", "same_values", "state_of"]
 
 
 def detach(obj: ObjectBase, depth: int | None) -> ObjectBase:
@@ -30,6 +31,44 @@ def copy_embedded(obj: ObjectBase) -> ObjectBase:
 
 
 _KEEP_LINKS: Final = -1
+
+
+# -- pickling ------------------------------------------------------------------------------------
+
+
+def blank(cls: type[ObjectBase]) -> ObjectBase:
+    """Return an unmanaged object without values, which `restore` gives it; objects may be in circles."""
+    made = object.__new__(cls)
+    made._binding = UNMANAGED
+    made._stamp = None
+    made._image = [None] * (len(cls.__hinterland_singles__) + len(cls.__hinterland_collections__))
+    made._row = 0
+    return made
+
+
+def state_of(obj: ObjectBase) -> dict[str, tuple[bool, Any]]:
+    """Return the values of an unmanaged object by attribute, each with whether it was given explicitly."""
+    state = {}
+    for one in (*type(obj).__hinterland_singles__, *type(obj).__hinterland_collections__):
+        value = obj._image[one.index]
+        if one.is_collection and value is not None:
+            value = value._copy()
+        state[one.declared.attribute] = bool(obj._row >> one.index & 1), value
+    return state
+
+
+def restore(obj: ObjectBase, state: dict[str, tuple[bool, Any]]) -> None:
+    """Give a blank object what `state_of` returned, perhaps of an older declaration of its class."""
+    from hinterland.realm.collections import unmanaged_of
+
+    for one in (*type(obj).__hinterland_singles__, *type(obj).__hinterland_collections__):
+        if one.declared.attribute not in state:
+            default = one.default_sql()
+            obj._image[one.index] = None if default is MISSING else default
+            continue
+        is_given, value = state[one.declared.attribute]
+        obj._image[one.index] = unmanaged_of(one, value) if one.is_collection and value is not None else value
+        obj._row |= is_given << one.index
 
 
 def _copy(obj: ObjectBase, depth: int | None, done: dict[Any, ObjectBase]) -> ObjectBase:

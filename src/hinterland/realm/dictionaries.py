@@ -5,25 +5,23 @@ An entry whose link dangles stays and reads None (merge.md §2.5).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any, TypeVar
 
 from hinterland.errors import ValueTypeError
-from hinterland.realm import observing
 from hinterland.realm.binding import Binding
+from hinterland.realm.changes import KeyChanges
 from hinterland.realm.collections import Collection, managed_class, unmanaged_class
 from hinterland.realm.conversion import check_text
 from hinterland.realm.detaching import copy_embedded
 from hinterland.realm.location import Place
 from hinterland.realm.mixed import MixedRoot, record_mixed, record_vacated
 from hinterland.realm.objects import ObjectBase
+from hinterland.realm.observing import Observed
+from hinterland.realm.queried import Queried
 from hinterland.store.side_table import DictionaryTable
 from hinterland.store.sqlform import SqlValue, mixed_from_sql
 from hinterland.values import CollectionType, PropertyType, Special
-
-if TYPE_CHECKING:
-    from hinterland.realm.changes import KeyChanges
-    from hinterland.realm.notifications import Token
 
 __all__ = ["Dict", "ManagedDict"]
 
@@ -31,7 +29,7 @@ T = TypeVar("T")
 
 
 @unmanaged_class
-class Dict(Collection, MutableMapping[str, T], Generic[T]):
+class Dict(Queried[T], Observed[KeyChanges], Collection, MutableMapping[str, T]):
     """A dictionary property with string keys; annotate `Dict[int]`, `Dict["Person"]`.
 
     Made by itself it is an ordinary dict whose values are checked when an object gets it.
@@ -41,11 +39,7 @@ class Dict(Collection, MutableMapping[str, T], Generic[T]):
     __hinterland_collection__ = CollectionType.DICTIONARY
 
     def __init__(self, values: Mapping[str, T] | None = None) -> None:
-        self._attribute = None
-        self._elements = None
-        self._owner = None
-        self._shown = None
-        self._stamp = None
+        super().__init__()
         self._items = {} if values is None else dict(values)
 
     def _check_key(self, key: Any) -> str:
@@ -53,9 +47,6 @@ class Dict(Collection, MutableMapping[str, T], Generic[T]):
             where = "" if self._attribute is None else f"{self._attribute.where}: "
             raise ValueTypeError(f"{where}the key {key!r} is not a str")
         return check_text(str(key))
-
-    def _check(self, value: Any) -> Any:
-        return value if self._elements is None else self._elements.check(value)
 
     def _copy(self) -> Any:
         return dict(self._items)
@@ -65,22 +56,6 @@ class Dict(Collection, MutableMapping[str, T], Generic[T]):
 
     def _replace(self, items: Any) -> None:
         self._fill(items)
-
-    def observe(
-        self, callback: Callable[[Dict[T], KeyChanges], None], *, key_paths: Sequence[str] | None = None
-    ) -> Token:
-        """Call `callback(dictionary, changes)` once at first, and after each change of the dictionary of a managed object.
-
-        Args:
-            callback: Is called on the realm's thread; see `Realm.observe`.
-            key_paths: Properties of linked elements whose changes count as modifications; by default
-                all of them, and those of objects they link to.
-        """
-        return observing.observe_collection(self, callback, key_paths)
-
-    def changes(self, *, key_paths: Sequence[str] | None = None) -> AsyncIterator[KeyChanges]:
-        """Iterate over changes with `async for`; the first one is empty and comes at once."""
-        return observing.changes_of_collection(self, key_paths)
 
     def __len__(self) -> int:
         return len(self._items)
@@ -125,8 +100,7 @@ class ManagedDict(Dict[T]):
     def _load(self) -> Binding:
         binding = self._ready()
         if self._stamp is not binding.side_stamp:
-            side: DictionaryTable = self._side
-            self._items = dict(side.items(self._row))
+            self._items = dict(self._stored(binding))
             self._stamp = binding.side_stamp
         return binding
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hinterland.errors import ValueTypeError
+from hinterland.realm.ahead import get, get_many
 from hinterland.realm.binding import Binding
 from hinterland.realm.links import check_target, link_row, target_binding
 from hinterland.realm.mixed import MixedRoot, check_mixed, mixed_payload, present, to_tree
@@ -86,11 +87,11 @@ class LinkElements(Elements):
         return None if self.check(value) is None else link_row(binding, self.attribute, value)
 
     def shown(self, binding: Binding, raw: Any, root: MixedRoot | None) -> Any:
-        return target_binding(binding, self.attribute).get(raw)
+        return get(target_binding(binding, self.attribute), raw)
 
     def shown_all(self, binding: Binding, raws: Sequence[Any]) -> list[Any]:
         target = target_binding(binding, self.attribute)
-        return target.get_many(raws)
+        return get_many(target, raws)
 
     def search(self, binding: Binding, value: Any) -> tuple[bool, SqlValue]:
         try:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from hinterland.errors import ConfigurationError, ReadOnlyError, UsageError
+from hinterland.errors import ReadOnlyError, UsageError
+from hinterland.store.connection import check_key
 from hinterland.store.json_export import TextSink, export_json
 from hinterland.store.json_import import TextSource, import_json
 from hinterland.store.store import Store
@@ -56,6 +57,7 @@ class FileCare:
         realm = self._idle("compact")
         if self._store.read_only:
             raise ReadOnlyError(f"{realm.path} was opened read-only")
+        realm._sweeps.settle()
         before = self._store.version
         done = compact(self._store)
         if self._store.version != before:
@@ -67,15 +69,15 @@ class FileCare:
 
         Args:
             path: Where to; nothing may be there yet.
-            encryption_key: Not available in this version.
+            encryption_key: The key of the copy, 32 or 64 bytes; without one the copy is not encrypted,
+                even if this realm is.
 
         Raises:
             StorageError: The file exists, or cannot be written; nothing of it is left.
         """
         self._idle("write_copy")
-        if encryption_key is not None:
-            raise ConfigurationError("write_copy: encryption_key is not available in this version; leave it out")
-        write_copy(self._store, path)
+        check_key(encryption_key, "write_copy: encryption_key")
+        write_copy(self._store, path, encryption_key)
 
     def export_json(self, stream: TextSink, *, progress: Progress | None = None) -> int:
         """Write all classes and objects as one JSON document; return the number of objects.
@@ -106,7 +108,10 @@ class FileCare:
             raise ReadOnlyError(f"{realm.path} was opened read-only")
         configuration = realm.configuration
         writer = Store.open(
-            self._store.path, durable=configuration.durable, busy_timeout_s=configuration.busy_timeout_s
+            self._store.path,
+            durable=configuration.durable,
+            busy_timeout_s=configuration.busy_timeout_s,
+            key=self._store.key,
         )
         try:
             return import_json(writer, stream, configuration.changeset_sink, progress)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from hinterland.errors import StorageError, UsageError
+from hinterland.errors import EncryptionKeyError, StorageError, UsageError
+from hinterland.store.store import Store
 
-__all__ = ["OpenFile", "delete_files"]
+__all__ = ["OpenFile", "delete_files", "let_go"]
 
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 
@@ -28,23 +29,30 @@ class OpenFile:
     path: str
     directory: str | None = None
     instances: int = 0
+    key: bytes | None = None
 
     _open: ClassVar[dict[str, OpenFile]] = {}
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     @classmethod
-    def take(cls, path: str | Path, *, in_memory: bool) -> OpenFile:
-        """Note that an instance opens the file."""
+    def take(cls, path: str | Path, *, in_memory: bool, key: bytes | None = None) -> OpenFile:
+        """Note that an instance opens the file.
+
+        Raises:
+            EncryptionKeyError: Another instance has it open with another key.
+        """
         name = str(path)
-        key = f"memory:{name}" if in_memory else os.path.realpath(name)
+        place = f"memory:{name}" if in_memory else os.path.realpath(name)
         with cls._lock:
-            found = cls._open.get(key)
+            found = cls._open.get(place)
             if found is None:
-                found = cls(name, name)
+                found = cls(name, name, key=key)
                 if in_memory:
                     found.directory = tempfile.mkdtemp(prefix="hinterland-")
                     found.path = str(Path(found.directory) / "realm.hldb")
-                cls._open[key] = found
+                cls._open[place] = found
+            if found.key != key:
+                raise EncryptionKeyError(f"{name} is open with another encryption_key in this process; pass that one")
             found.instances += 1
             return found
 
@@ -54,9 +62,9 @@ class OpenFile:
             self.instances -= 1
             if self.instances:
                 return
-            for key, one in list(self._open.items()):
+            for place, one in list(self._open.items()):
                 if one is self:
-                    del self._open[key]
+                    del self._open[place]
         if self.directory is not None:
             shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -65,6 +73,12 @@ class OpenFile:
         """Return whether this process has the file open."""
         with cls._lock:
             return os.path.realpath(str(path)) in cls._open
+
+
+def let_go(store: Store, file: OpenFile) -> None:
+    """Close what a realm that nobody uses any more left open."""
+    store.close()
+    file.release()
 
 
 def delete_files(path: str | Path) -> bool:

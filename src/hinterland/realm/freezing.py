@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
 from hinterland.errors import InvalidObjectError, UsageError, ValueTypeError, WrongThreadError
 from hinterland.realm.binding import synchronise
 from hinterland.realm.collections import Collection
-from hinterland.realm.files import OpenFile
+from hinterland.realm.files import OpenFile, let_go
 from hinterland.realm.objects import ObjectBase
 from hinterland.realm.results import Results
 from hinterland.store.frozen import copy_snapshot, open_frozen
+from hinterland.values import brief
 
 if TYPE_CHECKING:
     from hinterland.realm.realm import Realm
-    from hinterland.store.store import Store
 
 __all__ = ["ThreadSafeReference", "freeze_object", "freeze_realm", "freeze_results", "resolve", "thaw_in", "thaw_realm"]
 
@@ -72,16 +72,17 @@ def _open(realm: Realm) -> Realm:
         on_open=None,
         on_close=None,
         opener=None,
+        scheduler=None,
     )
-    file = OpenFile.take(realm.configuration.path, in_memory=realm.configuration.in_memory)
+    file = OpenFile.take(realm.configuration.path, in_memory=realm.configuration.in_memory, key=realm._store.key)
     try:
-        store = open_frozen(file.path, realm._store.version)
+        store = open_frozen(file.path, realm._store.version, realm._store.key)
         if store is None:
             file.release()
             directory = tempfile.mkdtemp(prefix="hinterland-")
             file = OpenFile(realm.path, str(Path(directory) / "realm.hldb"), directory, 1)
             copy_snapshot(realm._store, file.path)
-            store = open_frozen(file.path, realm._store.version)
+            store = open_frozen(file.path, realm._store.version, realm._store.key)
             assert store is not None
         frozen = type(realm)(configuration, file, store)
     except BaseException:
@@ -90,14 +91,8 @@ def _open(realm: Realm) -> Realm:
     frozen._thread = ANY_THREAD
     frozen._origin = realm
     frozen._bind()
-    frozen._finalizer = weakref.finalize(frozen, _release, store, file)
+    frozen._finalizer = weakref.finalize(frozen, let_go, store, file)
     return frozen
-
-
-def _release(store: Store, file: OpenFile) -> None:
-    """Close what a frozen realm that nobody uses any more left open."""
-    store.close()
-    file.release()
 
 
 def freeze_object(obj: ObjectBase) -> Any:
@@ -123,7 +118,10 @@ def thaw_realm(frozen: Realm) -> Realm:
         return frozen
     if not origin.is_closed and origin._thread == get_ident():
         return origin
-    return type(frozen).open(origin.configuration)
+    configuration = origin.configuration
+    if configuration.scheduler is not None and not configuration.scheduler.is_on_thread():
+        configuration = replace(configuration, scheduler=None)
+    return type(frozen).open(configuration)
 
 
 def thaw_in(what: Any, realm: Realm | None) -> Any:
@@ -165,7 +163,7 @@ def _results_in(results: Results[Any], realm: Realm) -> Results[Any]:
     if chain is not None and any(isinstance(one, ObjectBase) for one in chain.arguments):
         arguments = tuple(_counterpart(one, realm) if isinstance(one, ObjectBase) else one for one in chain.arguments)
         chain = replace(chain, arguments=arguments)
-    return Results(binding, results._conditions, chain)
+    return Results(binding, results._conditions, chain, results._members)
 
 
 # -- references ----------------------------------------------------------------------------------
@@ -187,12 +185,13 @@ class ThreadSafeReference(Generic[T]):
         UsageError: What is given is unmanaged, or was made in a transaction that is still open.
     """
 
-    __slots__ = ("_attribute", "_chain", "_conditions", "_path", "_place", "_version")
+    __slots__ = ("_attribute", "_chain", "_conditions", "_members", "_path", "_place", "_version")
 
     def __init__(self, what: T) -> None:
         """Take the reference on the thread that owns what is referred to."""
         self._attribute: str | None = None
         self._conditions: Any = None
+        self._members: Any = None
         self._chain: Any = None
         subject: Any = what
         if isinstance(subject, Collection):
@@ -207,9 +206,10 @@ class ThreadSafeReference(Generic[T]):
         elif isinstance(subject, Results):
             self._place = _Place(subject._binding.name, 0)
             self._conditions = subject._conditions
+            self._members = subject._members
             self._chain = _without_objects(subject._chain)
         else:
-            raise ValueTypeError(f"expected an object, results or a collection of a realm, got {what!r}")
+            raise ValueTypeError(f"expected an object, results or a collection of a realm, got {brief(what)}")
         realm: Realm = subject._binding.realm
         realm._check()
         if realm.is_in_write:
@@ -232,7 +232,7 @@ def _without_objects(chain: Any) -> Any:
 def resolve(realm: Realm, reference: ThreadSafeReference[T]) -> T | None:
     """See `Realm.resolve`."""
     if not isinstance(reference, ThreadSafeReference):
-        raise ValueTypeError(f"expected a ThreadSafeReference, got {reference!r}")
+        raise ValueTypeError(f"expected a ThreadSafeReference, got {brief(reference)}")
     if reference._path != realm._store.path:
         raise UsageError(f"the reference is to an object of {reference._path}, not of {realm.path}")
     _catch_up(realm, reference._version)
@@ -241,7 +241,7 @@ def resolve(realm: Realm, reference: ThreadSafeReference[T]) -> T | None:
         chain = reference._chain
         if chain is not None:
             chain = replace(chain, arguments=tuple(_object_of(realm, one) for one in chain.arguments))
-        return cast("T", Results(binding, reference._conditions, chain))
+        return cast("T", Results(binding, reference._conditions, chain, reference._members))
     found = binding.get(reference._place.row)
     if found is None or reference._attribute is None:
         return cast("T | None", found)

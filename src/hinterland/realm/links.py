@@ -10,12 +10,12 @@ from hinterland.realm.binding import Binding, synchronise
 from hinterland.realm.detaching import copy_embedded
 from hinterland.realm.location import place_of
 from hinterland.realm.objects import ObjectBase
-from hinterland.values import Special
+from hinterland.values import Special, brief
 
 if TYPE_CHECKING:
     from hinterland.realm.attributes import Attribute
 
-__all__ = ["check_target", "get_link", "link_row", "remove_child", "set_link"]
+__all__ = ["check_target", "link_row", "remove_child", "set_link"]
 
 
 def check_target(attribute: Attribute, value: Any) -> ObjectBase:
@@ -27,7 +27,7 @@ def check_target(attribute: Attribute, value: Any) -> ObjectBase:
     target = attribute.declared.property.target
     if isinstance(value, ObjectBase) and type(value).__hinterland__.name == target:
         return value
-    raise ValueTypeError(f"{attribute.where}: expected {target}, got {value!r} of type {type(value).__name__}")
+    raise ValueTypeError(f"{attribute.where}: expected {target}, got {brief(value)} of type {type(value).__name__}")
 
 
 def target_binding(binding: Binding, attribute: Attribute) -> Binding:
@@ -35,15 +35,6 @@ def target_binding(binding: Binding, attribute: Attribute) -> Binding:
     target = attribute.declared.property.target
     assert target is not None
     return binding.realm._bindings[target]
-
-
-def get_link(obj: ObjectBase, attribute: Attribute) -> ObjectBase | None:
-    """Read a single link; one that dangles reads None."""
-    if synchronise(obj):
-        found: ObjectBase | None = obj._image[attribute.index]
-        return found
-    row = obj._image[attribute.index]
-    return None if row is None else target_binding(obj._binding, attribute).get(row)
 
 
 def link_row(binding: Binding, attribute: Attribute, value: ObjectBase) -> int:

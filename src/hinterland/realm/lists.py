@@ -6,24 +6,22 @@ index in the store and in changesets counts everything (merge.md §2.5). `_shown
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, MutableSequence, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from collections.abc import Iterable, Iterator, MutableSequence
+from typing import Any, TypeVar, overload
 
-from hinterland.realm import observing
 from hinterland.realm.binding import Binding
+from hinterland.realm.changes import Changes
 from hinterland.realm.collections import Collection, managed_class, unmanaged_class
 from hinterland.realm.detaching import copy_embedded
 from hinterland.realm.location import Place
 from hinterland.realm.mixed import MixedRoot, record_insert, record_mixed
 from hinterland.realm.mixed import _assign_slice as assign_slice
 from hinterland.realm.mixed import _index as checked_index
+from hinterland.realm.observing import Observed
+from hinterland.realm.queried import Queried
 from hinterland.store.side_table import ListTable
 from hinterland.store.sqlform import SqlValue, mixed_from_sql
-from hinterland.values import CollectionType, PropertyType, Special
-
-if TYPE_CHECKING:
-    from hinterland.realm.changes import Changes
-    from hinterland.realm.notifications import Token
+from hinterland.values import CollectionType, PropertyType, Special, brief
 
 __all__ = ["List", "ManagedList"]
 
@@ -31,7 +29,7 @@ T = TypeVar("T")
 
 
 @unmanaged_class
-class List(Collection, MutableSequence[T], Generic[T]):
+class List(Queried[T], Observed[Changes], Collection, MutableSequence[T]):
     """A list property; annotate `List[int]`, `List["Person"]`, `List[hl.Mixed]`.
 
     Made by itself it is an ordinary list whose values are checked when an object gets it.
@@ -41,15 +39,8 @@ class List(Collection, MutableSequence[T], Generic[T]):
     __hinterland_collection__ = CollectionType.LIST
 
     def __init__(self, values: Iterable[T] = ()) -> None:
-        self._attribute = None
-        self._elements = None
-        self._owner = None
-        self._shown = None
-        self._stamp = None
+        super().__init__()
         self._items = list(values)
-
-    def _check(self, value: Any) -> Any:
-        return value if self._elements is None else self._elements.check(value)
 
     def _copy(self) -> Any:
         return list(self._items)
@@ -59,20 +50,6 @@ class List(Collection, MutableSequence[T], Generic[T]):
 
     def _replace(self, items: Any) -> None:
         self._fill(items)
-
-    def observe(self, callback: Callable[[List[T], Changes], None], *, key_paths: Sequence[str] | None = None) -> Token:
-        """Call `callback(list, changes)` once at first, and after each change of the list of a managed object.
-
-        Args:
-            callback: Is called on the realm's thread; see `Realm.observe`.
-            key_paths: Properties of linked elements whose changes count as modifications; by default
-                all of them, and those of objects they link to.
-        """
-        return observing.observe_collection(self, callback, key_paths)
-
-    def changes(self, *, key_paths: Sequence[str] | None = None) -> AsyncIterator[Changes]:
-        """Iterate over changes with `async for`; the first one is empty and comes at once."""
-        return observing.changes_of_collection(self, key_paths)
 
     def __len__(self) -> int:
         return len(self._items)
@@ -127,8 +104,7 @@ class ManagedList(List[T]):
         """Have the current stored values in `_items`."""
         binding = self._ready()
         if self._stamp is not binding.side_stamp:
-            side: ListTable = self._side
-            items = side.values(self._row)
+            items = self._stored(binding)
             live = self._live(binding, items)
             self._items = items
             self._shown = None
@@ -174,7 +150,7 @@ class ManagedList(List[T]):
         """Return the first index of a value; raise ValueError if it is absent."""
         found = self._find(value, start, stop)
         if found is None:
-            raise ValueError(f"{value!r} is not in the list")
+            raise ValueError(f"{brief(value)} is not in the list")
         return found
 
     def count(self, value: Any) -> int:

@@ -10,7 +10,8 @@ from hinterland.errors import SchemaError
 from hinterland.realm.dynamic import DynamicRealm
 from hinterland.realm.objects import ObjectBase
 from hinterland.realm.results import Results
-from hinterland.store.schema_change import rename_property
+from hinterland.schema.types import Property
+from hinterland.store.schema_change import copy_links, rename_class, rename_property
 from hinterland.store.transaction import WriteTransaction
 
 if TYPE_CHECKING:
@@ -26,10 +27,12 @@ class MigrationRealm(DynamicRealm):
         """Made for migration functions."""
         super().__init__(realm)
         self._old = old
+        self._renamed: dict[str, str] = {}
 
     def enumerate_objects(self, cls: str | type[ObjectBase], function: Callable[[Any, Any], object]) -> None:
-        """Call `function(old, new)` for each object of a class that both realms have."""
-        old, new = self._old._bound(cls), self._bound(cls)
+        """Call `function(old, new)` for each object of a class that both realms have; name a renamed one as it is now."""
+        name = cls if isinstance(cls, str) else cls.__hinterland__.name
+        old, new = self._old._bound(self._renamed.get(name, name)), self._bound(name)
         for one in Results[Any](old):
             other = new.get(one._row)
             if other is not None:
@@ -42,11 +45,45 @@ class MigrationRealm(DynamicRealm):
             SchemaError: It does not exist, or there were already values under the new name.
         """
         name = self._name(cls)
-        if new in self._old.schema[name].properties:
+        if new in self._old.schema[self._renamed.get(name, name)].properties:
             raise SchemaError(f"{name}.{old} cannot be renamed to {new}, which the old realm has already")
         self._refuse_declared(name, old)
         rename_property(self._transaction(), name, old, new)
         self._realm._moved()
+
+    def rename_class(self, old: str, new: str | type[ObjectBase]) -> None:
+        """Rename a class and keep its objects, with the links to them.
+
+        Raises:
+            SchemaError: It does not exist or is declared, the old realm has a class of the new name, or
+                that one has another primary key.
+        """
+        name = new if isinstance(new, str) else new.__hinterland__.name
+        if old not in self._old.schema or old not in self.schema:
+            raise SchemaError(f"{self._realm.path} had no class {old} before the migration")
+        if old in self._declared:
+            raise SchemaError(f"class {old} is declared, and stays")
+        if name in self._old.schema:
+            raise SchemaError(f"class {old} cannot be renamed to {name}, which the old realm has already")
+        links = [
+            (schema.name, one.name)
+            for schema in self.schema
+            if schema.name in self._old.schema
+            for one in schema.properties.values()
+            if one.target == name and self._had_link(schema.name, one, old)
+        ]
+        transaction = self._transaction()
+        rename_class(transaction, old, name)
+        for class_name, property_name in links:
+            copy_links(transaction, self._old.realm._store, class_name, property_name)
+        self._renamed[name] = old
+        self._realm._bindings.pop(old, None)
+        self._realm._moved()
+
+    def _had_link(self, class_name: str, one: Property, target: str) -> bool:
+        """Return whether a property led to a class before the migration, in the same kind of collection."""
+        before = self._old.schema[class_name].properties.get(one.name)
+        return before is not None and before.target == target and before.collection is one.collection
 
     def delete_property(self, cls: str | type[ObjectBase], property_name: str) -> None:
         """Delete a property with its values; classes that are declared with it need it, though."""
@@ -88,7 +125,7 @@ class MigrationRealm(DynamicRealm):
 
     def _name(self, cls: str | type[ObjectBase]) -> str:
         name = cls if isinstance(cls, str) else cls.__hinterland__.name
-        if name not in self.schema or name not in self._old.schema:
+        if name not in self.schema or self._renamed.get(name, name) not in self._old.schema:
             raise SchemaError(f"{self._realm.path} had no class {name} before the migration")
         return name
 
@@ -112,6 +149,7 @@ def open_old(realm: Realm) -> Realm:
         compact_on_launch=None,
         on_open=None,
         on_close=None,
+        scheduler=None,
     )
     return type(realm)._open(configuration, is_sibling=True)
 

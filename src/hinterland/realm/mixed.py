@@ -30,6 +30,7 @@ from hinterland.values import (
     Payload,
     Special,
     Timestamp,
+    brief,
     check_int,
     float32,
 )
@@ -105,7 +106,7 @@ def _walk(value: Any, leaf: Any, level: int = 0) -> Any:
         return value
     scalar = _scalar(value)
     if scalar is NOT_SCALAR:
-        raise ValueTypeError(f"a Mixed property cannot hold {value!r} of type {type(value).__name__}")
+        raise ValueTypeError(f"a Mixed property cannot hold {brief(value)} of type {type(value).__name__}")
     return scalar
 
 

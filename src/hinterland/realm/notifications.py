@@ -2,8 +2,8 @@
 
 Commits of this process arrive through the `CommitBoard`, on the thread that made them; those of
 other processes are noticed by `PRAGMA data_version` on a connection that keeps no snapshot. Both
-need an asyncio loop on the realm's thread to become visible by themselves; without one the realm
-moves, and its observers are called, in `refresh` and `write`.
+need an asyncio loop on the realm's thread, or the scheduler of another event loop, to become visible by
+themselves; without one the realm moves, and its observers are called, in `refresh` and `write`.
 
 Whenever the realm has moved, the `Tracker` says which stored values changed since the last time, each
 `Observer` derives what that means for what it observes, and then all are called. Several commits that
@@ -13,29 +13,28 @@ arrive together are one change.
 from __future__ import annotations
 
 import logging
-import sqlite3
 import sys
+import weakref
 from collections.abc import AsyncIterator, Callable, Collection
 from itertools import count
-from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from hinterland.errors import UsageError
+from hinterland.realm.scheduling import POLL_S, CommitProbe, ProcessWatch
 
 if TYPE_CHECKING:
     import asyncio
 
     from hinterland.realm.observers import Observer
     from hinterland.realm.realm import Realm
+    from hinterland.realm.scheduling import Scheduler
     from hinterland.realm.tracking import Tracker
+    from hinterland.schema.types import Schema
 
 __all__ = ["Notifier", "Token"]
 
 _log = logging.getLogger("hinterland.realm")
-
-POLL_S: Final = 0.1
-"""How often other processes' commits are looked for; costs some microseconds each time."""
 
 
 class Token:
@@ -82,16 +81,28 @@ class Notifier:
         self._is_delivering = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._probe: sqlite3.Connection | None = None
-        self._data_version = 0
+        self._probe: CommitProbe | None = None
+        self._scheduler: Scheduler | None = None
+        self._watch: ProcessWatch | None = None
+        self._schema_observers: dict[int, Callable[[Realm, Schema], None]] = {}
+        self._schema = realm._store.schema
         self._is_woken = False
         self._unsubscribe: Callable[[], None] = lambda: None
         self.auto_refresh = True
 
     def start(self) -> None:
         """Begin to listen for commits."""
-        self._unsubscribe = self._realm._store.board.subscribe(self._committed)
+        committed = weakref.WeakMethod(self._committed)  # a realm that nobody closed or uses must be able to go
+
+        def tell(version: int) -> None:
+            listener = committed()
+            if listener is not None:
+                listener(version)
+
+        self._unsubscribe = self._realm._store.board.subscribe(tell)
         self._version = self._realm._store.version
+        self._schema = self._realm._store.schema
+        self._scheduler = self._realm.configuration.scheduler
         self._find_loop()
 
     def stop(self) -> None:
@@ -100,6 +111,7 @@ class Notifier:
         self._unwatch()
         self._unwatch = lambda: None
         self._observers = {}
+        self._schema_observers = {}
         observations, self._observations = self._observations, {}
         for one in observations.values():
             one.wake()
@@ -112,6 +124,10 @@ class Notifier:
         if self._probe is not None:
             self._probe.close()
             self._probe = None
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+        self._scheduler = None
         self._loop = None
         self._is_woken = False
 
@@ -127,6 +143,18 @@ class Notifier:
 
         return Token(cancel, number)
 
+    def add_schema_observer(self, callback: Callable[[Realm, Schema], None]) -> Token:
+        """Add an observer of the realm's classes."""
+        self._refuse_frozen()
+        self._find_loop()
+        number = next(_NUMBERS)
+        self._schema_observers[number] = callback
+
+        def cancel() -> None:
+            self._schema_observers.pop(number, None)
+
+        return Token(cancel, number)
+
     # -- observations ----------------------------------------------------------------------------
 
     def observe(
@@ -134,7 +162,7 @@ class Notifier:
     ) -> Token:
         """Call `callback` with what `observer` finds, or `wake` when it may have found something.
 
-        The first call comes at once without an asyncio loop, from the loop if one runs, and in any
+        The first call comes at once without an event loop, from the loop if there is one, and in any
         case not before the end of a transaction that is open.
         """
         self._refuse_frozen()
@@ -147,7 +175,11 @@ class Notifier:
             self._unwatch = self._realm._store.board.watch()
         number = next(_NUMBERS)
         self._observations[number] = _Observation(observer, callback, wake)
-        if self._loop is None or callback is None:
+        if callback is None:
+            self._start_waiting()
+        elif self._scheduler is not None:
+            self._scheduler.schedule(self._start_waiting)
+        elif self._loop is None:
             self._start_waiting()
         else:
             self._loop.call_soon(self._start_waiting)
@@ -159,7 +191,7 @@ class Notifier:
 
         news = asyncio.Event()
         token = self.observe(observer, None, news.set)
-        if self._loop is not asyncio.get_running_loop():
+        if self._scheduler is None and self._loop is not asyncio.get_running_loop():
             token.cancel()
             raise UsageError("changes() needs the asyncio loop of the thread that opened the realm")
         try:
@@ -255,7 +287,20 @@ class Notifier:
             for one in list(self._observations.values()):
                 one.wake()
 
+    def _tell_of_schema(self) -> None:
+        """Call the observers of the classes, if those are other ones."""
+        before, self._schema = self._schema, self._realm._store.schema
+        if self._schema is before or self._schema == before:
+            return
+        for number, callback in list(self._schema_observers.items()):
+            if number in self._schema_observers:
+                try:
+                    callback(self._realm, self._schema)
+                except Exception:  # noqa: BLE001 - see `deliver`
+                    _log.exception("a schema observer of %s failed", self._realm.path)
+
     def _call_all(self, quiet: set[int]) -> None:
+        self._tell_of_schema()
         for number, callback in list(self._observers.items()):
             if number in self._observers and number not in quiet:
                 try:
@@ -283,7 +328,13 @@ class Notifier:
             self._forget(number)
 
     def _find_loop(self) -> None:
-        """Use the asyncio loop that runs on this thread, if there is one."""
+        """Use the program's scheduler, or the asyncio loop that runs on this thread, if there is one."""
+        if self._watch is not None:
+            return
+        store = self._realm._store
+        if self._scheduler is not None:
+            self._watch = ProcessWatch(store, self._schedule)
+            return
         if self._loop is not None:
             if not self._loop.is_closed():
                 return
@@ -295,31 +346,36 @@ class Notifier:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             return
-        uri = Path(self._realm._store.path).absolute().as_uri() + "?mode=ro"
-        self._probe = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-        self._data_version = self._look()
+        self._probe = CommitProbe(store.path, store.key)
         self._timer = self._loop.call_later(POLL_S, self._poll)
-
-    def _look(self) -> int:
-        assert self._probe is not None
-        return int(self._probe.execute("PRAGMA data_version").fetchone()[0])
 
     def _poll(self) -> None:
         """Look for commits of other processes, and again later."""
-        if self._loop is None:
+        if self._loop is None or self._probe is None:
             return
         self._timer = self._loop.call_later(POLL_S, self._poll)
-        found = self._look()
-        if found != self._data_version:
-            self._data_version = found
+        if self._probe.has_news() or self._realm._store.is_log_long:
             self._follow()
 
     def _committed(self, version: int) -> None:
         """Take note of a commit; called on the thread that made it."""
-        loop = self._loop
-        if loop is None or get_ident() == self._realm._thread or self._is_woken:
+        if get_ident() != self._realm._thread:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        """Have the realm follow on its own thread; called on any thread."""
+        loop, scheduler = self._loop, self._scheduler
+        if self._is_woken or (loop is None and scheduler is None):
             return
         self._is_woken = True
+        if scheduler is not None:
+            try:
+                scheduler.schedule(self._wake)
+            except Exception:  # noqa: BLE001 - the program's code, on a thread that only made a commit
+                self._is_woken = False
+                _log.exception("the scheduler of %s failed", self._realm.path)
+            return
+        assert loop is not None
         try:
             loop.call_soon_threadsafe(self._wake)
         except RuntimeError:  # the loop has been closed

@@ -7,15 +7,18 @@ were given explicitly. A *managed* object is a view of a row (`realm.binding`).
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, dataclass_transform
 
 from hinterland.errors import InvalidObjectError, SchemaError, UsageError, ValueTypeError
-from hinterland.realm.attributes import Attribute, IgnoredAttribute, check_source
+from hinterland.realm.attributes import Attribute, IgnoredAttribute
 from hinterland.realm.backlinks import BacklinksAttribute
 from hinterland.realm.binding import UNMANAGED, Binding, synchronise
+from hinterland.realm.generated import check_source
 from hinterland.realm.identity import new_key
+from hinterland.realm.typed import mapped
 from hinterland.schema.declaration import MISSING, Declaration, declare, field
 from hinterland.values import (
     INT_MAX,
@@ -66,8 +69,8 @@ class ObjectMeta(type):
         body["__hinterland_singles__"] = tuple(one for one in attributes if not one.is_collection)
         body["__hinterland_collections__"] = tuple(one for one in attributes if one.is_collection)
         cls = super().__new__(mcs, name, bases, body, **options)
-        if "__init__" not in namespace:
-            _add_init(cls, attributes, declaration)
+        _add_init(cls, attributes, declaration)
+        _use_init(cls, has_own="__init__" in namespace)
         return cls
 
     if not TYPE_CHECKING:  # type checkers take class attributes for values, which fits the operators
@@ -88,7 +91,10 @@ def _check_names(declaration: Declaration) -> None:
     names = [one.attribute for one in declaration.properties]
     for name in (*names, *declaration.backlinks, *declaration.ignored):
         if name in _RESERVED or (name == "parent" and declaration.kind is ClassKind.EMBEDDED):
-            raise SchemaError(f"{declaration.name}.{name}: all objects have an attribute of that name; use another")
+            raise SchemaError(
+                f"{declaration.name}.{name}: all objects have an attribute of that name; use another"
+                f" one, with field(name={name!r}) if it is to be stored under this name"
+            )
 
 
 def _attributes(declaration: Declaration) -> list[Attribute]:
@@ -102,66 +108,57 @@ _INIT: Final = """
 def make({parameters}):
     def __init__({arguments}):
         {body}
-        self._image = [{image}]
-        self._binding = UNMANAGED
-        self._stamp = None
-        self._row = mask
+        __hl_self._image = [{image}]
+        __hl_self._binding = __hl_UNMANAGED
+        __hl_self._stamp = None
+        __hl_self._row = __hl_mask
         {rest}
     return __init__
 """
+"""Properties are its parameters, so that every other name has a prefix."""
 
 
 def _add_init(cls: Any, attributes: list[Attribute], declaration: Declaration) -> None:
     """Generate the constructor: keyword arguments with checks in place."""
-    body = ["mask = 0"]
-    names: dict[str, Any] = {"MISSING": MISSING, "UNMANAGED": UNMANAGED, "_missing": _missing}
+    body = ["__hl_mask = 0"]
+    names: dict[str, Any] = {"__hl_MISSING": MISSING, "__hl_UNMANAGED": UNMANAGED, "__hl_missing": _missing}
     late = []
     for one in attributes:
         index, name = one.index, one.declared.attribute
+        default = f"__hl_default{index}"
         if one.is_collection or one.type in (PropertyType.LINK, PropertyType.MIXED):
-            if not one.is_collection and one.declared.default is MISSING and one.declared.default_factory is None:
-                late.append(f"if {name} is not MISSING: self.{name} = {name}")
-            else:
-                names[f"_default{index}"] = _late_default(one)
-                late.append(f"if {name} is not MISSING: self.{name} = {name}")
-                late.append(f"else: _default{index}(self)")
+            late.append(f"if {name} is not __hl_MISSING: __hl_self.{name} = {name}")
+            if one.is_collection or one.declared.default is not MISSING or one.declared.default_factory is not None:
+                names[default] = _late_default(one)
+                late.append(f"else: {default}(__hl_self)")
             continue
-        names[f"_convert{index}"] = one.convert
-        names[f"_default{index}"] = default = one.default_sql()
-        body.append(f"if {name} is MISSING:")
+        names[f"__hl_convert{index}"] = one.convert
+        names[default] = value = one.default_sql()
+        body.append(f"if {name} is __hl_MISSING:")
         if one.is_generated:
-            names[f"_new{index}"] = new_key
-            names[f"_kind{index}"] = one.type
-            body.append(f"    {name} = _new{index}(_kind{index})")
+            names[f"__hl_new{index}"] = new_key
+            names[f"__hl_kind{index}"] = one.type
+            body.append(f"    {name} = __hl_new{index}(__hl_kind{index})")
         elif one.declared.default_factory is not None:
-            names[f"_factory{index}"] = one.declared.default_factory
-            body.append(f"    {name} = _convert{index}(_factory{index}())")
-        elif default is not MISSING:
-            body.append(f"    {name} = _default{index}")
+            names[f"__hl_factory{index}"] = one.declared.default_factory
+            body.append(f"    {name} = __hl_convert{index}(__hl_factory{index}())")
+        elif value is not MISSING:
+            body.append(f"    {name} = {default}")
         elif one.declared.property.nullable and not one.declared.is_key:
             body.append(f"    {name} = None")
         else:
-            body.append(f"    _missing({cls.__name__ + '.' + name!r})")
-        is_plain = one.declared.value_class in _PLAIN
-        check = check_source(
-            one.type,
-            nullable=one.declared.property.nullable,
-            is_plain=is_plain,
-            variable=name,
-            convert=f"_convert{index}",
-        )
-        body.extend(["else:", f"    {check}", f"    mask |= {1 << index}"])
+            body.append(f"    __hl_missing({cls.__name__ + '.' + name!r})")
+        body.extend(["else:", f"    {_check(one)}", f"    __hl_mask |= {1 << index}"])
     image = [
         "None" if one.is_collection or one.type in (PropertyType.LINK, PropertyType.MIXED) else one.declared.attribute
         for one in attributes
     ]
     ignored = list(declaration.ignored)
-    late.extend(f"if {name} is not MISSING: self.{name} = {name}" for name in ignored)
+    late.extend(f"if {name} is not __hl_MISSING: __hl_self.{name} = {name}" for name in ignored)
+    every = [one.declared.attribute for one in attributes] + ignored
     source = _INIT.format(
         parameters=", ".join(names),
-        arguments=", ".join(
-            ["self", "*", *(f"{name}=MISSING" for name in [a.declared.attribute for a in attributes] + ignored)]
-        ),
+        arguments=", ".join(["__hl_self", "/", *(["*"] if every else []), *(f"{name}=__hl_MISSING" for name in every)]),
         body="\n        ".join(body),
         image=", ".join(image),
         rest="\n        ".join(late or ["pass"]),
@@ -171,7 +168,34 @@ def _add_init(cls: Any, attributes: list[Attribute], declaration: Declaration) -
     init = made["make"](**names)
     init.__qualname__ = f"{cls.__qualname__}.__init__"
     init.__module__ = cls.__module__
-    cls.__init__ = init
+    cls.__hinterland_init__ = init
+
+
+def _check(one: Attribute) -> str:
+    """Return the statement that checks the argument for an attribute."""
+    text = check_source(
+        one.type,
+        nullable=one.declared.property.nullable,
+        is_plain=one.declared.value_class in _PLAIN,
+        variable="__hl_value",
+        convert=f"__hl_convert{one.index}",
+    )
+    text = re.sub(rf"(?<!\.)\b({'|'.join(_CHECK_NAMES)})\b", r"__hl_\1", text)
+    return text.replace("__hl_value", one.declared.attribute)
+
+
+def _use_init(cls: Any, *, has_own: bool) -> None:
+    """Let the class be made by its generated constructor, unless it has one of its own that calls it.
+
+    `super().__init__(name="Ada")` in a subclass finds the constructor of a base class, which knows only the
+    base's properties; from then on that one looks for the constructor of the object's own class.
+    """
+    if not has_own:
+        cls.__init__ = cls.__hinterland_init__
+        return
+    for base in cls.__mro__[1:]:
+        if vars(base).get("__init__") is not None and vars(base)["__init__"] is vars(base).get("__hinterland_init__"):
+            base.__init__ = ObjectBase.__init__
 
 
 def _late_default(one: Attribute) -> Any:
@@ -200,15 +224,22 @@ def _missing(where: str) -> None:
 
 
 _PLAIN: Final = frozenset({int, bool, str, bytes, float, ObjectId})
-_INIT_GLOBALS: Final[dict[str, Any]] = {
+_CHECK_NAMES: Final[dict[str, Any]] = {
     "INT_MAX": INT_MAX,
     "INT_MIN": INT_MIN,
     "ObjectId": ObjectId,
     "SIZE_MAX": STRING_BYTES_MAX,
+    "type": type,
+    "int": int,
+    "str": str,
+    "bytes": bytes,
+    "float": float,
+    "len": len,
 }
+_INIT_GLOBALS: Final = {f"__hl_{name}": value for name, value in _CHECK_NAMES.items()}
 
 
-@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field, mapped))
 class ObjectBase(metaclass=ObjectMeta):
     """What `Object`, `EmbeddedObject` and `AsymmetricObject` share."""
 
@@ -225,6 +256,11 @@ class ObjectBase(metaclass=ObjectMeta):
     __hinterland__: ClassVar[Declaration]
     __hinterland_singles__: ClassVar[tuple[Attribute, ...]] = ()
     __hinterland_collections__: ClassVar[tuple[Attribute, ...]] = ()
+    __hinterland_init__: ClassVar[Callable[..., None]]
+
+    def __init__(self, **values: Any) -> None:
+        """Take the values of properties; what `super().__init__(...)` of a class with its own constructor calls."""
+        type(self).__hinterland_init__(self, **values)
 
     # -- state -----------------------------------------------------------------------------------
 
@@ -259,6 +295,23 @@ class ObjectBase(metaclass=ObjectMeta):
         from hinterland.realm.detaching import detach
 
         return detach(self, depth)  # type: ignore[return-value]
+
+    def to_dict(self, *, depth: int = 0) -> dict[str, Any]:
+        """Return the object as a dict by attributes; embedded objects are dicts in it, collections lists and dicts.
+
+        Args:
+            depth: How many links to follow. Beyond it, and where an object comes round to itself, a linked object
+                is its primary key.
+        """
+        from hinterland.realm.plain import to_dict
+
+        return to_dict(self, depth)
+
+    def to_json(self, *, depth: int = 0, indent: int | None = None) -> str:
+        """Return `to_dict` as JSON: bytes in base64, times in ISO 8601, decimals and identifiers as strings."""
+        from hinterland.realm.plain import json_of
+
+        return json_of(self, depth, indent)
 
     def freeze(self) -> Self:
         """Return the object as it is now, for ever and for all threads; see `Realm.freeze`."""
@@ -338,9 +391,19 @@ class ObjectBase(metaclass=ObjectMeta):
         return self.detach()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        raise TypeError(
-            f"{type(self).__name__} objects cannot be pickled; open the realm in the other process and look the object up there"
-        )
+        from hinterland.realm.detaching import blank, state_of
+
+        if self._stamp is not None:
+            raise TypeError(
+                f"this {type(self).__name__} belongs to a realm and cannot be pickled; pickle obj.detach(),"
+                " or open the realm in the other process and look the object up there"
+            )
+        return blank, (type(self),), state_of(self)
+
+    def __setstate__(self, state: Any) -> None:
+        from hinterland.realm.detaching import restore
+
+        restore(self, state)
 
     def __repr__(self) -> str:
         from hinterland.realm.detaching import describe
@@ -356,12 +419,18 @@ class Object(ObjectBase):
     if TYPE_CHECKING:
         _id: Any = field(default=None)  # generated, hence not required by the constructor
 
+        # Not that of the properties, which a subclass's own constructor passes on.
+        def __init__(self, **values: Any) -> None: ...
+
 
 class EmbeddedObject(ObjectBase):
     """Base of classes whose objects live in one property of another object, and die with it."""
 
     __slots__ = ()
     __hinterland_kind__ = ClassKind.EMBEDDED
+    if TYPE_CHECKING:
+        # Not that of the properties, which a subclass's own constructor passes on.
+        def __init__(self, **values: Any) -> None: ...
 
     @property
     def parent(self) -> ObjectBase | None:
@@ -381,10 +450,13 @@ class AsymmetricObject(ObjectBase):
     if TYPE_CHECKING:
         _id: Any = field(default=None)  # generated, hence not required by the constructor
 
+        # Not that of the properties, which a subclass's own constructor passes on.
+        def __init__(self, **values: Any) -> None: ...
+
 
 _RESERVED: Final = frozenset(name for name in vars(ObjectBase) if not name.startswith("__")) | {"_ignored"}
 
 
 def reserved_names() -> frozenset[str]:
     """Return the names that no property can have as an attribute."""
-    return _RESERVED | _INIT_GLOBALS.keys() | {"self", "mask", "parent", "MISSING", "UNMANAGED"}
+    return _RESERVED | {"self", "parent"}

@@ -6,11 +6,11 @@ The observers themselves are loaded when the first observation starts.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from hinterland.errors import UsageError
 from hinterland.realm.binding import synchronise
-from hinterland.values import CollectionType, PropertyType
+from hinterland.values import CollectionType, PropertyType, brief
 
 if TYPE_CHECKING:
     from hinterland.realm.collections import Collection
@@ -19,7 +19,29 @@ if TYPE_CHECKING:
     from hinterland.realm.observers import Observer
     from hinterland.realm.results import Results
 
-__all__ = ["changes_of_collection", "observe_collection", "observe_object", "of_results"]
+C = TypeVar("C")
+
+__all__ = ["Observed", "changes_of_collection", "observe_collection", "observe_object", "of_results"]
+
+
+class Observed(Generic[C]):
+    """A part of collections: how to learn of their changes."""
+
+    __slots__ = ()
+
+    def observe(self, callback: Callable[[Self, C], None], *, key_paths: Sequence[str] | None = None) -> Token:
+        """Call `callback(collection, changes)` once at first, and after each change of a managed object's collection.
+
+        Args:
+            callback: Is called on the realm's thread; see `Realm.observe`.
+            key_paths: Properties of linked elements whose changes count as modifications; by default
+                all of them, and those of objects they link to.
+        """
+        return observe_collection(cast("Collection", self), callback, key_paths)
+
+    def changes(self, *, key_paths: Sequence[str] | None = None) -> AsyncIterator[C]:
+        """Iterate over changes with `async for`; the first one is empty and comes at once."""
+        return changes_of_collection(cast("Collection", self), key_paths)
 
 
 def of_results(results: Results[Any], key_paths: Sequence[str] | None) -> Observer:
@@ -38,7 +60,7 @@ def observe_object(obj: ObjectBase, callback: Callable[[Any, Any], None], key_pa
     from hinterland.realm.observers import ObjectObserver
 
     if synchronise(obj):
-        raise UsageError(f"{obj!r} is not in a realm, so nothing tells of its changes; add it first")
+        raise UsageError(f"{brief(obj)} is not in a realm, so nothing tells of its changes; add it first")
     binding = obj._binding
     view = everything(binding, embedded_only=True) if key_paths is None else view_of(binding, key_paths)
     token: Token = binding.realm._notifier.observe(ObjectObserver(obj, view), lambda change: callback(obj, change))

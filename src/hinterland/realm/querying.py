@@ -5,25 +5,40 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from decimal import Decimal
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from hinterland.errors import QueryArgumentError, QueryError
 from hinterland.query.ast import Distinct, Limit, Query, Sort
 from hinterland.query.chain import Chain
-from hinterland.query.compiler import compile_query
-from hinterland.query.expressions import Expression
+from hinterland.query.compiler import Members, compile_query
+from hinterland.query.description import describe_literal
+from hinterland.query.expressions import Expression, attribute
 from hinterland.query.parser import parse, parse_path
 from hinterland.query.statement import Statement
 from hinterland.store.catalog import CODEC, StoreCatalog
 from hinterland.store.store import Store
-from hinterland.values import Link, PropertyType
+from hinterland.values import Link, PropertyType, brief
 
 if TYPE_CHECKING:
     from hinterland.realm.attributes import Attribute
     from hinterland.realm.binding import Binding
 
-__all__ = ["NOTHING", "aggregate_of", "compiled", "distinct", "limit", "query_error", "query_of", "result_of", "sort"]
+__all__ = [
+    "NOTHING",
+    "Members",
+    "aggregate_of",
+    "catalog_of",
+    "compiled",
+    "describe_literal",
+    "distinct",
+    "limit",
+    "query_error",
+    "query_of",
+    "result_of",
+    "sort",
+]
 
 NOTHING: Final = Chain()
 """The chain of all objects."""
@@ -31,7 +46,7 @@ NOTHING: Final = Chain()
 _CATALOGS: Final[WeakKeyDictionary[Store, tuple[sqlite3.Connection, StoreCatalog]]] = WeakKeyDictionary()
 
 
-def _catalog(store: Store) -> StoreCatalog:
+def catalog_of(store: Store) -> StoreCatalog:
     """Return the catalog of a store, whose functions are registered on its present connection."""
     found = _CATALOGS.get(store)
     if found is None or found[0] is not store.connection:
@@ -45,6 +60,11 @@ def query_of(condition: object) -> Query:
         return parse(condition)
     if isinstance(condition, Expression):
         return condition.query()
+    if isinstance(condition, FunctionType):
+        made = condition(attribute())
+        if isinstance(made, Expression):
+            return made.query()
+        raise QueryError(f"the function given to where() returned {made!r}, which is no condition on its argument")
     if isinstance(condition, Query):
         return condition
     raise QueryError(f"a query is a text or an expression such as Person.age >= 18, not {condition!r}")
@@ -58,11 +78,11 @@ def _aliases(binding: Binding) -> dict[str, dict[str, str]]:
         names = {
             one.attribute: one.property.name for one in declaration.properties if one.attribute != one.property.name
         }
-        for attribute, links in declaration.backlinks.items():
+        for name_here, links in declaration.backlinks.items():
             origin = binding.realm._bindings.get(links.class_name)
             if origin is not None:
                 stored = {one.attribute: one.property.name for one in origin.declaration.properties}
-                names[attribute] = f"@links.{links.class_name}.{stored.get(links.attribute, links.attribute)}"
+                names[name_here] = f"@links.{links.class_name}.{stored.get(links.attribute, links.attribute)}"
         if names:
             found[name] = names
     return found
@@ -88,19 +108,21 @@ def compiled(
     query: Query,
     arguments: tuple[Any, ...] = (),
     within: tuple[str, tuple[Any, ...]] | None = None,
+    members: Members | None = None,
 ) -> Statement:
-    """Return the SQL of a query on a class; `within` selects the rows to consider."""
+    """Return the SQL of a query on a class; `within` and `members` select the rows to consider."""
 
     def convert(value: Any) -> Any:
         return _link(binding, value)
 
     return compile_query(
         query,
-        _catalog(binding.store),
+        catalog_of(binding.store),
         binding.name,
         arguments,
         aliases=_aliases(binding),
         within=within,
+        members=members,
         convert=convert,
     )
 
@@ -113,9 +135,9 @@ def _link(binding: Binding, value: Any) -> Any:
         return value
     other = value._binding
     if not value.is_managed or other.realm is not binding.realm:
-        raise QueryArgumentError(f"{value!r} is not in this realm, so no link leads to it")
+        raise QueryArgumentError(f"{brief(value)} is not in this realm, so no link leads to it")
     if other.table.is_embedded:
-        raise QueryArgumentError(f"{value!r} is embedded, and no query can name it; compare its properties")
+        raise QueryArgumentError(f"{brief(value)} is embedded, and no query can name it; compare its properties")
     return Link(other.name, other.table.key_of(value._row))
 
 
@@ -149,6 +171,6 @@ def result_of(function: str, one: Attribute, kind: PropertyType, raw: Any) -> An
     return CODEC.decode(kind, raw)
 
 
-def query_error(error: sqlite3.OperationalError) -> QueryError:
+def query_error(error: Exception) -> QueryError:
     """Return our error for a statement that SQLite refused, which happens when it is nested too deeply."""
     return QueryError(f"the query is too complex for SQLite ({error}); split it, or nest less")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,19 +28,21 @@ from hinterland.realm.binding import Attempt, Binding
 from hinterland.realm.configuration import Configuration, ProgressCallback
 from hinterland.realm.dynamic import DynamicRealm
 from hinterland.realm.file_care import FileCare, compact_on_launch
-from hinterland.realm.files import OpenFile, delete_files
+from hinterland.realm.files import OpenFile, delete_files, let_go
 from hinterland.realm.notifications import Notifier, Token
 from hinterland.realm.objects import ObjectBase
 from hinterland.realm.recording import record_value
 from hinterland.realm.results import Results
 from hinterland.realm.schema_update import SCHEMA_VERSION, MigrationNeeded, update_schema
 from hinterland.realm.snapshots import Snapshots
+from hinterland.realm.sweep import Sweeps
 from hinterland.realm.writer import Reference, Writer
 from hinterland.schema.types import Schema
 from hinterland.schema.validation import validate
 from hinterland.store.sqlform import SqlValue
 from hinterland.store.store import Store
 from hinterland.store.transaction import WriteTransaction
+from hinterland.values import brief
 
 __all__ = ["Realm", "UpdateMode"]
 
@@ -69,6 +72,7 @@ class Realm(Snapshots, FileCare, Access):
         self._writer: Writer | None = None
         self._is_closed = False
         self._notifier = Notifier(self)
+        self._sweeps = Sweeps()
 
     # -- opening and closing ---------------------------------------------------------------------
 
@@ -126,7 +130,7 @@ class Realm(Snapshots, FileCare, Access):
             configuration.check()
         configuration = with_permission_classes(configuration)
         declarations = validate(one.__hinterland__ for one in configuration.schema or ())
-        file = OpenFile.take(configuration.path, in_memory=configuration.in_memory)
+        file = OpenFile.take(configuration.path, in_memory=configuration.in_memory, key=configuration.encryption_key)
         realm = None
         try:
             store = Store.open(
@@ -134,6 +138,7 @@ class Realm(Snapshots, FileCare, Access):
                 read_only=configuration.read_only,
                 durable=configuration.durable and not configuration.in_memory,
                 busy_timeout_s=configuration.busy_timeout_s,
+                key=configuration.encryption_key,
             )
             realm = cls(configuration, file, store)
             if file.instances == 1:
@@ -152,6 +157,7 @@ class Realm(Snapshots, FileCare, Access):
                 delete_files(configuration.path)
                 return cls._open(replace(configuration, delete_if_migration_needed=False), session=session)
             raise
+        realm._finalizer = weakref.finalize(realm, let_go, store, file)
         realm._notifier.start()
         return realm
 
@@ -303,7 +309,10 @@ class Realm(Snapshots, FileCare, Access):
         Inside a write transaction nothing happens: that is the newest version.
         """
         self._check()
-        if self._transaction is not None or self.is_frozen or not self._store.refresh():
+        if self._transaction is not None or self.is_frozen:
+            return False
+        self._sweeps.settle()
+        if not self._store.refresh():
             return False
         self._moved()
         self._notifier.deliver()
@@ -311,7 +320,7 @@ class Realm(Snapshots, FileCare, Access):
 
     @property
     def auto_refresh(self) -> bool:
-        """Whether the realm follows other threads' and processes' commits by itself when an asyncio loop runs."""
+        """Whether the realm follows others' commits by itself, when an asyncio loop runs or it has a scheduler."""
         return self._notifier.auto_refresh
 
     @auto_refresh.setter
@@ -321,11 +330,19 @@ class Realm(Snapshots, FileCare, Access):
     def observe(self, callback: Callable[[Realm], None]) -> Token:
         """Call `callback(realm)` after each change of the realm, by whomever.
 
-        Calls happen on this realm's thread: from its asyncio loop, if one runs, or else in
-        `refresh`, `write` and at the end of a transaction.
+        Calls happen on this realm's thread: from its asyncio loop or scheduler, if there is one, or
+        else in `refresh`, `write` and at the end of a transaction.
         """
         self._check()
         return self._notifier.add(callback)
+
+    def observe_schema(self, callback: Callable[[Realm, Schema], None]) -> Token:
+        """Call `callback(realm, schema)` when the file got other classes or properties, by whomever.
+
+        New classes are reached by name, as `realm.dynamic.objects("Person")`.
+        """
+        self._check()
+        return self._notifier.add_schema_observer(callback)
 
     def _moved(self) -> None:
         """The snapshot is another one: images are stale, classes may have new tables."""
@@ -378,7 +395,7 @@ class Realm(Snapshots, FileCare, Access):
         """
         self._check()
         if self._writer is None:
-            self._writer = Writer(replace(self._configuration, initial_data=None), self._session)
+            self._writer = Writer(replace(self._configuration, initial_data=None, scheduler=None), self._session)
         result = await self._writer.run(function)
         self.refresh()
         return cast("R", self._resolve(result))
@@ -393,6 +410,7 @@ class Realm(Snapshots, FileCare, Access):
         before = self._store.version
         if self.is_frozen:
             raise ReadOnlyError(f"this instance of {self.path} is frozen; write to the live one, see thaw()")
+        self._sweeps.settle()
         transaction = self._store.begin_write()
         try:
             self._check_versions()
@@ -498,7 +516,7 @@ class Realm(Snapshots, FileCare, Access):
         """
         self._check_write()
         if not isinstance(obj, ObjectBase):
-            raise ValueTypeError(f"expected an object of one of the schema's classes, got {obj!r}")
+            raise ValueTypeError(f"expected an object of one of the schema's classes, got {brief(obj)}")
         _check_mode(update)
         return cast("O", adding.add(self, obj, update))
 

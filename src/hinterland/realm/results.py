@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
 from hinterland.errors import QueryError, UsageError, ValueTypeError
 from hinterland.realm import observing
+from hinterland.realm.ahead import note
 from hinterland.realm.binding import Binding, Image
+from hinterland.realm.conditions import Condition, Members, equality
 from hinterland.realm.objects import ObjectBase
-from hinterland.store.layout import quote, storage_error
-from hinterland.values import ClassKind, PropertyType
+from hinterland.realm.sweep import Sweep
+from hinterland.realm.tabular import Tabular
+from hinterland.store.connection import SQLITE_ERRORS, storage_error
+from hinterland.store.layout import quote
+from hinterland.values import ClassKind, CollectionType
 
 if TYPE_CHECKING:
     from hinterland.query import Chain, Expression, Query, Statement
+    from hinterland.query.expressions import Attribute as QueryAttribute
     from hinterland.realm.attributes import Attribute
     from hinterland.realm.changes import Changes
     from hinterland.realm.notifications import Token
@@ -28,26 +34,33 @@ _FIRST_PAGE = 128
 _PAGE = 2048
 _ROWS_AT_ONCE = 500
 
-Condition = tuple[str, tuple[Any, ...]]
+_ORDER: Final = {CollectionType.LIST: "pos", CollectionType.DICTIONARY: "key", CollectionType.SET: "value"}
 # What SQLite says of statements beyond its limits.
 _TOO_COMPLEX: Final = ("parser stack overflow", "too large", "too many", "at most")
 
 
-class Results(Sequence[T], Generic[T]):
+class Results(Tabular, Sequence[T], Generic[T]):
     """A live sequence of objects; making one, filtering and sorting cost nothing until it is read.
 
     While it is iterated over, objects may be changed, added and removed: the iteration goes on
     over those that were there when it began and still exist.
     """
 
-    __slots__ = ("_binding", "_chain", "_compiled", "_conditions", "_count", "_rows")
+    __slots__ = ("_binding", "_chain", "_compiled", "_conditions", "_count", "_members", "_rows")
 
-    def __init__(self, binding: Binding, conditions: tuple[Condition, ...] = (), chain: Chain | None = None) -> None:
+    def __init__(
+        self,
+        binding: Binding,
+        conditions: tuple[Condition, ...] = (),
+        chain: Chain | None = None,
+        members: Members | None = None,
+    ) -> None:
         if binding.declaration.kind is ClassKind.ASYMMETRIC:
             raise UsageError(f"objects of {binding.name} leave after upload and cannot be read")
         self._binding = binding
         self._conditions = conditions
         self._chain = chain
+        self._members = members
         self._compiled: tuple[Any, Statement] | None = None
         self._count: tuple[Any, int] | None = None
         self._rows: tuple[Any, list[int]] | None = None
@@ -65,19 +78,21 @@ class Results(Sequence[T], Generic[T]):
         Raises:
             QueryError: The query is malformed or does not fit the class; the message shows the place.
         """
-        conditions = [self._equal(name, value) for name, value in values.items()]
+        conditions = [equality(self._binding, self._single(name), value) for name, value in values.items()]
         if conditions and self._chain is not None and self._chain.selects:
             raise QueryError(
                 "equalities by keyword come before distinct() and limit(); or write filter('name == $0', …)"
             )
-        found: Results[T] = Results(self._binding, (*self._conditions, *conditions), self._chain)
+        found = self._also(self._chain, *conditions)
         return found if query is None else found._then(_querying().query_of(query), arguments)
 
-    def where(self, *conditions: Expression | bool) -> Results[T]:
+    def where(self, *conditions: Expression | bool | Callable[[QueryAttribute[Any]], Expression | bool]) -> Results[T]:
         """Return the objects that fulfil expressions such as `Person.age >= 18`.
 
-        Type checkers take such an expression for a bool, because the class attribute is declared as
-        a value; at run time it is an `Expression`.
+        Args:
+            conditions: Expressions, or functions that make one: `where(lambda person: person.age >= 18)`.
+                Type checkers take `Person.age >= 18` for a bool where the class says `age: int`; at run time it
+                is an `Expression`. With `age: Mapped[int]` they take it for one as well.
         """
         found = self
         for one in conditions:
@@ -108,10 +123,14 @@ class Results(Sequence[T], Generic[T]):
             raise QueryError(f"limit() needs an int of at least 0, not {count!r}")
         return self._then(_querying().limit(count))
 
+    def _also(self, chain: Chain | None, *conditions: Condition) -> Results[T]:
+        """Return results with another chain and more conditions."""
+        return Results(self._binding, (*self._conditions, *conditions), chain, self._members)
+
     def _then(self, query: Query, arguments: tuple[Any, ...] = ()) -> Results[T]:
         querying = _querying()
         chain = (self._chain or querying.NOTHING).then(query, arguments)
-        found: Results[T] = Results(self._binding, self._conditions, chain)
+        found = self._also(chain)
         if self._chain is not None:
             querying.compiled(self._binding, query, arguments)  # for errors that show the place in this part
         else:
@@ -120,8 +139,9 @@ class Results(Sequence[T], Generic[T]):
 
     @property
     def description(self) -> str:
-        """The query as text of the Realm Query Language; equalities by keyword are left out."""
-        return (self._chain or _querying().NOTHING).describe()
+        """The query as text of the Realm Query Language; the collection that it began with is left out."""
+        self._ready()
+        return (self._chain or _querying().NOTHING).describe(*(one.describe(self._binding) for one in self._conditions))
 
     def explain(self) -> str:
         """Return SQLite's plan for the query, one step a line; SEARCH … USING INDEX means an index serves."""
@@ -132,7 +152,7 @@ class Results(Sequence[T], Generic[T]):
         for ident, parent, _, text in self._run(binding, f"EXPLAIN QUERY PLAN {sql}", parameters):
             depth[ident] = depth.get(parent, 0) + 1
             lines.append("  " * (depth[ident] - 1) + text)
-        return "\n".join(lines)
+        return binding.store.with_readable_names("\n".join(lines))
 
     def freeze(self) -> Results[T]:
         """Return the results as they are now, for ever and for all threads; see `Realm.freeze`."""
@@ -149,12 +169,13 @@ class Results(Sequence[T], Generic[T]):
     def linking(self, attribute: Attribute, target: ObjectBase) -> Results[T]:
         """Return the objects whose `attribute` links to `target`."""
         if not attribute.is_collection:
-            column = self._binding.columns[attribute.index]
-            condition = f"{quote(column.name)}=?"
+            condition = f"{quote(self._binding.columns[attribute.index].name)}=?"
+            text = f"{attribute.declared.attribute} == "
         else:
             side = self._binding.table.sides[attribute.name]
             condition = f"_row IN (SELECT owner FROM {quote(side.name)} WHERE value=?)"
-        return Results(self._binding, (*self._conditions, (condition, (target._row,))), self._chain)
+            text = f"ANY {attribute.declared.attribute} == "
+        return self._also(self._chain, Condition(condition, (target._row,), text, target._binding.name))
 
     def _single(self, name: str) -> Attribute:
         """Find a single-valued attribute by its Python or stored name."""
@@ -166,38 +187,15 @@ class Results(Sequence[T], Generic[T]):
                 raise QueryError(f"{one.where} is a collection; only single values can be compared and sorted")
         raise QueryError(f"{self._binding.name} has no property {name}")
 
-    def _equal(self, name: str, value: Any) -> Condition:
-        one = self._single(name)
-        column = quote(self._binding.columns[one.index].name)
-        if one.type is PropertyType.LINK:
-            target = self._binding.store.tables[one.declared.property.target or ""]
-            if value is None:
-                missing = f"NOT EXISTS(SELECT 1 FROM {quote(target.name)} AS target WHERE target._row={self._binding.quoted}.{column})"
-                return f"({column} IS NULL OR {missing})", ()
-            return f"{column}=?", (self._row_of(one, value),)
-        if one.type is PropertyType.MIXED:
-            from hinterland.realm.mixed import sql_of_value
-
-            return f"{column} IS ?", (sql_of_value(self._binding, one, value),)
-        raw = None if value is None else one.convert(value)
-        return (f"{column} IS NULL", ()) if raw is None else (f"{column}=?", (raw,))
-
-    def _row_of(self, one: Attribute, value: Any) -> int:
-        if not isinstance(value, ObjectBase) or type(value).__hinterland__.name != one.declared.property.target:
-            raise QueryError(f"{one.where} links to {one.declared.property.target}, not to {value!r}")
-        if value._binding.realm is not self._binding.realm:
-            raise QueryError(f"{one.where} cannot be compared with an object that is not in this realm")
-        return value._row
-
     # -- reading ---------------------------------------------------------------------------------
 
     def _where(self) -> str:
-        parts = [sql for sql, _ in self._conditions]
+        parts = [one.sql for one in self._conditions]
         return f" WHERE {' AND '.join(parts)}" if parts else ""
 
     @property
     def _parameters(self) -> tuple[Any, ...]:
-        return tuple(value for _, values in self._conditions for value in values)
+        return tuple(value for one in self._conditions for value in one.parameters)
 
     def _statement(self) -> Statement:
         """Return the compiled query, which stays the same until the file's schema changes."""
@@ -214,7 +212,11 @@ class Results(Sequence[T], Generic[T]):
         within = None
         if self._conditions:
             within = (f"SELECT _row FROM {binding.quoted}{self._where()}", self._parameters)
-        return binding.store.schema, _querying().compiled(binding, query, arguments, within)
+        members = None
+        if self._members is not None:
+            side = binding.store.tables[self._members.class_name].sides[self._members.property]
+            members = _querying().Members(side.name, self._members.row, _ORDER[side.property.collection])
+        return binding.store.schema, _querying().compiled(binding, query, arguments, within, members)
 
     @property
     def _columns(self) -> str:
@@ -224,24 +226,24 @@ class Results(Sequence[T], Generic[T]):
     @staticmethod
     def _run(binding: Binding, sql: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
         try:
-            return binding.execute(sql, parameters)
-        except sqlite3.OperationalError as error:
+            return binding.direct(sql, parameters)
+        except SQLITE_ERRORS as error:
             if any(part in str(error) for part in _TOO_COMPLEX):
                 raise _querying().query_error(error) from error
-            raise
+            raise storage_error(error, binding.realm.path) from error
 
     @classmethod
     def _fetch(cls, binding: Binding, sql: str, parameters: Sequence[Any]) -> list[Any]:
         """Run a statement and return all its rows; damage that it comes upon is an error of ours."""
         try:
             return cls._run(binding, sql, parameters).fetchall()
-        except sqlite3.DatabaseError as error:
+        except SQLITE_ERRORS as error:
             raise storage_error(error, binding.realm.path) from error
 
     def _token(self) -> tuple[Any, ...]:
         """Return what changes whenever the rows may have changed; compare the parts by identity."""
         binding = self._binding
-        if self._chain is not None:  # may speak of any class
+        if self._chain is not None or self._members is not None:  # may speak of any class
             return tuple(
                 part for one in binding.realm._bindings.values() for part in (one.structure, one.stamp, one.side_stamp)
             )
@@ -308,34 +310,69 @@ class Results(Sequence[T], Generic[T]):
         return self._run(binding, sql, (*parameters, obj._row)).fetchone() is not None
 
     def __iter__(self) -> Iterator[T]:
+        self._ready()
         return self._pages() if self._statement().is_plain else self._ordered()
 
     def _pages(self) -> Iterator[T]:
-        """Iterate in row order, page by page, each starting behind the last row seen."""
+        """Iterate in row order, page by page, over the rows that are there now (see `realm.sweep`)."""
         binding = self._ready()
         last = self._fetch(binding, f"SELECT max(_row) FROM {binding.quoted}", ())[0][0]
+        if last is None:
+            return
         sql, parameters = self._statement().page(self._columns)
+        sweep = self._sweep(last) if self._has_conditions else None
         seen, size = 0, _FIRST_PAGE
-        while last is not None:
+        while True:
             page = self._fetch(binding, sql, (*parameters, seen, last, size))
-            yield from self._handles(page)
+            if page:
+                seen = page[-1][-1]
+            if sweep is not None:
+                sweep.after = seen
+            note(binding, page)
+            yield from self._handles(page, binding.stamp, binding.table.updates)
             if len(page) < size:
                 return
-            seen, size = page[-1][-1], _PAGE
+            size = _PAGE
             self._ready()
+            rest = None if sweep is None else sweep.rest
+            if rest is not None:
+                yield from self._objects(rest)
+                return
+
+    def _sweep(self, last: int) -> Sweep:
+        """Return the note of a loop over filtered results; inside a write transaction it is settled at once."""
+        sql, parameters = self._statement().page("t._row")
+
+        def find(after: int) -> list[int]:
+            self._binding.realm._flush()
+            return [row for (row,) in self._fetch(self._binding, sql, (*parameters, after, last, -1))]
+
+        sweep = Sweep(find)
+        if self._binding.is_writing:
+            sweep.settle()
+        else:
+            self._binding.realm._sweeps.add(sweep)
+        return sweep
+
+    @property
+    def _has_conditions(self) -> bool:
+        return bool(self._conditions) or self._chain is not None
 
     def _ordered(self) -> Iterator[T]:
         """Iterate in the order of the query, whose images are fetched at once."""
         binding = self._ready()
-        yield from self._handles(self._fetch(binding, *self._statement().select(self._columns)))
+        images = self._fetch(binding, *self._statement().select(self._columns))
+        stamp, generation = binding.stamp, binding.table.updates
+        for start in range(0, len(images), _PAGE):
+            page = images[start : start + _PAGE]
+            note(binding, page)
+            yield from self._handles(page, stamp, generation)
 
-    def _handles(self, images: Sequence[Image]) -> Iterator[T]:
-        """Iterate over the objects of images just fetched, bringing up to date what changes meanwhile."""
+    def _handles(self, images: Sequence[Image], stamp: Any, generation: Any) -> Iterator[T]:
+        """Iterate over the objects of images, bringing up to date what changed since they were fetched."""
         binding = self._binding
         new, cls = object.__new__, binding.cls
-        stamp = binding.stamp
         table = binding.table
-        generation = table.updates
         for image in images:
             row = image[-1]
             current = binding.stamp
@@ -365,6 +402,7 @@ class Results(Sequence[T], Generic[T]):
             places = ",".join("?" * len(some))
             found = binding.execute(f"{binding.select} WHERE _row IN ({places})", list(some))
             images = {image[-1]: image for image in found}
+            note(binding, list(images.values()))
             stamp = binding.stamp
             generation = binding.table.updates
             for row in some:
@@ -376,6 +414,23 @@ class Results(Sequence[T], Generic[T]):
 
     def __reversed__(self) -> Iterator[T]:
         return self._objects(self._all_rows()[::-1])
+
+    def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
+        """Return the place of an object; raise ValueError if it is not among them."""
+        rows = self._all_rows()
+        if isinstance(value, ObjectBase) and value._stamp is not None and value._binding is self._binding:
+            begin, end, _ = slice(start, stop).indices(len(rows))
+            try:
+                return rows.index(value._row, begin, end)
+            except ValueError:
+                pass
+        raise ValueError(f"{value!r} is not among these results")
+
+    def count(self, value: Any) -> int:
+        """Return how often an object occurs: at most once, except in results of a list."""
+        if not isinstance(value, ObjectBase) or value._stamp is None or value._binding is not self._binding:
+            return 0
+        return self._all_rows().count(value._row)
 
     def __repr__(self) -> str:
         return f"<Results of {self._binding.name}, {len(self)} objects>"
@@ -408,10 +463,10 @@ class Results(Sequence[T], Generic[T]):
             raise QueryError(f"{one.where}: {error}") from None
         statement = self._statement()
         try:
-            raw = binding.execute(*statement.aggregate(expression, column)).fetchone()[0]
-        except sqlite3.OperationalError as error:
+            raw = binding.direct(*statement.aggregate(expression, column)).fetchone()[0]
+        except SQLITE_ERRORS as error:
             if "integer overflow" not in str(error):
-                raise
+                raise storage_error(error, binding.realm.path) from error
             raw = binding.execute(*statement.aggregate("rq_isum(v)", column)).fetchone()[0]
         return _querying().result_of(function, one, kind, raw)
 
@@ -439,7 +494,7 @@ class Results(Sequence[T], Generic[T]):
 
     def update(self, **values: Any) -> int:
         """Set attributes of all objects; return how many there were."""
-        self._binding.check_write()
+        self._binding.realm._check_write()
         known = {one.declared.attribute for one in (*self._binding.singles, *self._binding.collections)}
         for name in values:
             if name not in known:
@@ -453,9 +508,12 @@ class Results(Sequence[T], Generic[T]):
 
     def delete_all(self) -> int:
         """Delete all objects; return how many there were."""
-        from hinterland.realm.deleting import delete_rows
+        from hinterland.realm.deleting import delete, delete_rows
 
-        rows = self._all_rows()
+        rows = list(dict.fromkeys(self._all_rows()))  # a list may have an object twice
+        if self._binding.table.is_embedded:
+            delete(self._binding.realm, list(self._objects(rows)))
+            return len(rows)
         delete_rows(self._binding, rows)
         return len(rows)
 

@@ -44,7 +44,8 @@ class ResultsObserver(Observer):
 
     def classes(self) -> set[str]:
         """Return the classes whose changes matter."""
-        return self._view.classes() | {self._binding.name}
+        members = self._results._members
+        return self._view.classes() | {self._binding.name} | ({members.class_name} if members is not None else set())
 
     def start(self) -> Changes:
         """Remember the present state; return what the first call is told."""
@@ -134,7 +135,7 @@ def _own_names(results: Results[Any]) -> set[str] | None:
     None if it may look at other objects: across links, into Mixed values, or through backlinks.
     """
     binding = results._binding
-    if any("EXISTS" in sql for sql, _ in results._conditions):
+    if results._members is not None or any("EXISTS" in one.sql for one in results._conditions):
         return None
     found = set(binding.attributes) if results._conditions else set()
     chain = results._chain

@@ -9,6 +9,7 @@ from hinterland.errors import SchemaError
 from hinterland.realm.migrating import migrate, open_old
 from hinterland.schema.difference import Difference, describe, difference
 from hinterland.schema.types import ClassSchema, Property, Schema
+from hinterland.store import text_index
 from hinterland.store.schema_change import change_property, is_nullability_only
 from hinterland.values import ClassKind, CollectionType, PropertyType
 
@@ -35,9 +36,10 @@ class _Plan:
     is_new: bool = False
     sets_version: bool = False
     migrates: bool = False
+    repairs_text: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.missing) or self.is_new or self.sets_version
+        return bool(self.missing) or self.is_new or self.sets_version or self.repairs_text
 
 
 def update_schema(realm: Realm, wanted: Schema) -> None:
@@ -72,8 +74,9 @@ def update_schema(realm: Realm, wanted: Schema) -> None:
 def _plan(realm: Realm, wanted: Schema) -> _Plan:
     store, configuration = realm._store, realm.configuration
     is_new = store.version == 0 and configuration.initial_data is not None
+    repairs_text = not store.read_only and text_index.unsettled(store)
     if configuration.schema is None:
-        return _Plan(Difference(), is_new)
+        return _Plan(Difference(), is_new, repairs_text=repairs_text)
     stored, declared = realm.schema_version, configuration.schema_version
     if declared < stored and configuration.changeset_sink is None:
         raise SchemaError(
@@ -95,13 +98,15 @@ def _plan(realm: Realm, wanted: Schema) -> _Plan:
                     f"{class_name}.{new.name} is {describe(old)} in the realm and declared {describe(new)};"
                     " pass a migration, which can save its values"
                 )
-    return _Plan(missing, is_new, stored < declared, migrates)
+    return _Plan(missing, is_new, stored < declared, migrates, repairs_text)
 
 
 def _carry_out(realm: Realm, plan: _Plan, old: Realm | None) -> None:
     configuration = realm.configuration
     transaction = realm._store.transaction
     assert transaction is not None
+    if plan.repairs_text:
+        transaction.repair_text_indices()
     for class_name, _, new in plan.missing.changes:
         change_property(transaction, class_name, new)
     _apply(transaction, realm._recorder, plan.missing)
@@ -123,7 +128,9 @@ def _summary(missing: Difference) -> str:
         return f"the property {missing.properties[0][0]}.{missing.properties[0][1].name}"
     if missing.changes:
         return f"the new type of {missing.changes[0][0]}.{missing.changes[0][2].name}"
-    return f"the index of {missing.indexes[0][0]}.{missing.indexes[0][1]}"
+    if missing.indexes:
+        return f"the index of {missing.indexes[0][0]}.{missing.indexes[0][1]}"
+    return f"the full-text index of {missing.text_indexes[0][0]}.{missing.text_indexes[0][1]}"
 
 
 def _apply(transaction: WriteTransaction, recorder: Recorder | None, missing: Difference) -> None:
@@ -138,6 +145,8 @@ def _apply(transaction: WriteTransaction, recorder: Recorder | None, missing: Di
             _record_property(recorder, class_name, prop)
     for class_name, name in missing.indexes:
         transaction.set_indexed(class_name, name, indexed=True)
+    for class_name, name in missing.text_indexes:
+        transaction.add_text_index(class_name, name)
 
 
 def _record_class(recorder: Recorder, one: ClassSchema) -> None:

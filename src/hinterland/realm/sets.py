@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, MutableSet, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Iterable, Iterator, MutableSet
+from typing import Any, TypeVar
 
 from hinterland.errors import ValueTypeError
-from hinterland.realm import observing
 from hinterland.realm.binding import Binding
+from hinterland.realm.changes import Changes
 from hinterland.realm.collections import Collection, managed_class, unmanaged_class
+from hinterland.realm.observing import Observed
+from hinterland.realm.queried import Queried
 from hinterland.store.side_table import SetTable
-from hinterland.values import CollectionType, PropertyType
-
-if TYPE_CHECKING:
-    from hinterland.realm.changes import Changes
-    from hinterland.realm.notifications import Token
+from hinterland.values import CollectionType, PropertyType, brief
 
 __all__ = ["ManagedSet", "Set"]
 
@@ -22,7 +20,7 @@ T = TypeVar("T")
 
 
 @unmanaged_class
-class Set(Collection, MutableSet[T], Generic[T]):
+class Set(Queried[T], Observed[Changes], Collection, MutableSet[T]):
     """A set property; annotate `Set[str]`, `Set["Person"]`.
 
     Made by itself it is an ordinary set whose values are checked when an object gets it.
@@ -32,11 +30,7 @@ class Set(Collection, MutableSet[T], Generic[T]):
     __hinterland_collection__ = CollectionType.SET
 
     def __init__(self, values: Iterable[T] = ()) -> None:
-        self._attribute = None
-        self._elements = None
-        self._owner = None
-        self._shown = None
-        self._stamp = None
+        super().__init__()
         self._items = []
         for value in values:
             self.add(value)
@@ -47,7 +41,7 @@ class Set(Collection, MutableSet[T], Generic[T]):
         return set(values)
 
     def _check(self, value: Any) -> Any:
-        checked = value if self._elements is None else self._elements.check(value)
+        checked = super()._check(value)
         _refuse_nested(self, checked)
         return checked
 
@@ -61,20 +55,6 @@ class Set(Collection, MutableSet[T], Generic[T]):
     def _replace(self, items: Any) -> None:
         self._items = []
         self._fill(items)
-
-    def observe(self, callback: Callable[[Set[T], Changes], None], *, key_paths: Sequence[str] | None = None) -> Token:
-        """Call `callback(set, changes)` once at first, and after each change of the set of a managed object.
-
-        Args:
-            callback: Is called on the realm's thread; see `Realm.observe`.
-            key_paths: Properties of linked elements whose changes count as modifications; by default
-                all of them, and those of objects they link to.
-        """
-        return observing.observe_collection(self, callback, key_paths)
-
-    def changes(self, *, key_paths: Sequence[str] | None = None) -> AsyncIterator[Changes]:
-        """Iterate over changes with `async for`; the first one is empty and comes at once."""
-        return observing.changes_of_collection(self, key_paths)
 
     def __len__(self) -> int:
         return len(self._items)
@@ -123,7 +103,7 @@ class Set(Collection, MutableSet[T], Generic[T]):
 def _refuse_nested(one: Collection, value: Any) -> None:
     if isinstance(value, list | dict):
         where = "" if one._attribute is None else f"{one._attribute.where}: "
-        raise ValueTypeError(f"{where}a set cannot hold the collection {value!r}")
+        raise ValueTypeError(f"{where}a set cannot hold the collection {brief(value)}")
 
 
 @managed_class
@@ -135,8 +115,7 @@ class ManagedSet(Set[T]):
     def _load(self) -> Binding:
         binding = self._ready()
         if self._stamp is not binding.side_stamp:
-            side: SetTable = self._side
-            items = side.values(self._row)
+            items = self._stored(binding)
             live = self._live(binding, items)
             self._items = items if live is None else [raw for raw in items if raw in live]
             self._stamp = binding.side_stamp

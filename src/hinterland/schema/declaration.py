@@ -278,6 +278,7 @@ def declare(
     for attribute, annotation in body.get("__annotations__", {}).items():
         where = f"{name}.{attribute}"
         resolved = _resolve(annotation, names, where)
+        resolved = _unmapped(resolved, names, where)
         options = _options(body.get(attribute, MISSING))
         if typing.get_origin(resolved) is ClassVar or resolved is ClassVar:
             continue
@@ -339,6 +340,15 @@ def _resolve(annotation: Any, names: _Names, where: str) -> Any:
         raise SchemaError(f"{where}: {error}") from None
     except Exception as error:
         raise SchemaError(f"{where}: the annotation {annotation!r} cannot be read: {error}") from error
+
+
+def _unmapped(annotation: Any, names: _Names, where: str) -> Any:
+    """Return what `Mapped[…]` and `Linked[…]` (`realm.typed`) stand for."""
+    kind = getattr(typing.get_origin(annotation), "__hinterland_mapped__", None)
+    if kind is None:
+        return annotation
+    inner = _resolve(typing.get_args(annotation)[0], names, where)
+    return inner | None if kind == "link" else inner
 
 
 def _property(where: str, attribute: str, annotation: Any, options: FieldOptions, names: _Names) -> DeclaredProperty:

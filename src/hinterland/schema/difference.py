@@ -17,11 +17,12 @@ class Difference:
     classes: list[ClassSchema] = field(default_factory=list)
     properties: list[tuple[str, Property]] = field(default_factory=list)
     indexes: list[tuple[str, str]] = field(default_factory=list)
+    text_indexes: list[tuple[str, str]] = field(default_factory=list)
     changes: list[tuple[str, Property, Property]] = field(default_factory=list)
     """Class, stored and wanted form of properties that a migration has to change."""
 
     def __bool__(self) -> bool:
-        return bool(self.classes or self.properties or self.indexes or self.changes)
+        return bool(self.classes or self.properties or self.indexes or self.text_indexes or self.changes)
 
 
 def difference(stored: Schema, wanted: Schema, *, advice: str | None = None) -> Difference:
@@ -45,12 +46,13 @@ def difference(stored: Schema, wanted: Schema, *, advice: str | None = None) -> 
         known = stored[one.name]
         if known.kind is not one.kind:
             raise SchemaError(
-                f"class {one.name} is {known.kind.name.lower()} in the realm and declared {one.kind.name.lower()}"
+                f"class {one.name} is {known.kind.name.lower()} in the realm and declared {one.kind.name.lower()};"
+                " give the new class another name"
             )
         if known.key != one.key:
             raise SchemaError(
                 f"class {one.name} has the primary key {known.key or 'nothing'} in the realm"
-                f" and is declared with {one.key or 'nothing'}"
+                f" and is declared with {one.key or 'nothing'}; give the new class another name, and copy the objects"
             )
         for each in one.properties.values():
             old = known.properties.get(each.name)
@@ -65,6 +67,8 @@ def difference(stored: Schema, wanted: Schema, *, advice: str | None = None) -> 
             # An index that is no longer declared stays: another program may want it.
             if each.indexed and not old.indexed and each.name != one.key:
                 found.indexes.append((one.name, each.name))
+            if each.full_text and not old.full_text:
+                found.text_indexes.append((one.name, each.name))
     return found
 
 

@@ -271,5 +271,6 @@ class RealmFile:
 
 def _is_about_content(error: Exception) -> bool:
     """Whether SQLite refused what it was given (too many columns, too large a value), not to do its work."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    cause = error.__cause__ if isinstance(error, StorageError) else error
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)

@@ -7,6 +7,7 @@ from typing import Final
 from hinterland.query.catalog import Codec
 from hinterland.query.functions import sql_aggregates, sql_functions
 from hinterland.schema.types import Schema
+from hinterland.store import text_index
 from hinterland.store.sqlform import FROM_SQL, TO_SQL, key_from_sql, key_to_sql
 from hinterland.store.store import Store
 
@@ -43,6 +44,11 @@ class StoreCatalog:
     def side(self, class_name: str, name: str) -> str:
         """Return the side table of a collection property."""
         return self._store.tables[class_name].sides[name].name
+
+    def text_index(self, class_name: str, name: str) -> str | None:
+        """Return the full-text index of a property; None if there is none, and texts have to be scanned."""
+        ident = self._store.tables[class_name].columns[name].id
+        return text_index.index_name(ident) if text_index.is_in_use(self._store.connection, ident) else None
 
     def key_column(self, class_name: str) -> str:
         """Return the column with the key; `_key` where no property is the key."""

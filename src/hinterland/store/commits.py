@@ -33,6 +33,8 @@ class CommitBoard:
         self._lock = threading.Lock()
         self.pins: dict[int, int] = {}
         """The version that each store of this process reads, by the store's `id`."""
+        self.stores: set[int] = set()
+        """The open stores of this process, by their `id`."""
         self._watchers = 0
         self._commits: dict[int, tuple[int, Touched | None]] = {}
 
@@ -45,6 +47,13 @@ class CommitBoard:
             if board is None:
                 board = cls._boards[name] = cls()
             return board
+
+    @classmethod
+    def is_known(cls, path: str) -> bool:
+        """Return whether this process has the file open."""
+        with cls._boards_lock:
+            board = cls._boards.get(os.path.realpath(path))
+        return board is not None and bool(board.stores)
 
     def subscribe(self, listener: Callable[[int], None]) -> Callable[[], None]:
         """Call `listener(version)` after each commit, on the committing thread; return the way to stop.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from hinterland.errors import CorruptFileError
 from hinterland.store.json_form import DOCUMENT_VERSION, mixed_to_json, schema_to_json, to_json
 from hinterland.store.layout import quote
 from hinterland.store.side_table import DictionaryTable
@@ -38,13 +40,24 @@ def export_json(store: Store, stream: TextSink, progress: Callable[[int, int], o
         while rows := store.connection.execute(sql, (last, _ROWS_AT_ONCE)).fetchall():
             for (row,) in rows:
                 stream.write(",\n" if done else "\n")
-                stream.write(json.dumps(_entry(store, table, row), ensure_ascii=False, allow_nan=False))
+                stream.write(_text(store, table, row))
                 done += 1
             last = rows[-1][0]
             if progress is not None:
                 progress(done, total)
     stream.write("\n]}\n")
     return done
+
+
+def _text(store: Store, table: Table, row: int) -> str:
+    """Return an object as JSON; what cannot be read because of damage is an error of ours."""
+    try:
+        return json.dumps(_entry(store, table, row), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, ArithmeticError, LookupError, RecursionError, struct.error) as error:
+        raise CorruptFileError(
+            f"{store.path} is damaged: {table.schema.name} of row {row} cannot be read ({error!r});"
+            " restore the file from a backup or from the server"
+        ) from error
 
 
 def _entry(store: Store, table: Table, row: int) -> list[Any]:
@@ -56,7 +69,8 @@ def _entry(store: Store, table: Table, row: int) -> list[Any]:
 
 def _properties(store: Store, table: Table, row: int) -> dict[str, Any]:
     image = table.load(row)
-    assert image is not None
+    if image is None:
+        raise LookupError(f"no {table.schema.name} in row {row}")
     values: dict[str, Any] = {
         name: _value(store, column, image[column.index]) for name, column in table.columns.items()
     }

@@ -29,6 +29,7 @@ from hinterland.values import (
     ObjectId,
     PropertyType,
     Timestamp,
+    brief,
     float32,
 )
 
@@ -101,12 +102,12 @@ def from_json(kind: PropertyType, value: Any) -> Any:
     plain = _PLAIN.get(kind)
     if plain is not None:
         if type(value) is not plain:
-            raise ValueTypeError(f"expected {plain.__name__}, got {value!r}")
+            raise ValueTypeError(f"expected {plain.__name__}, got {brief(value)}")
         return value
     try:
         return _FROM_JSON[kind](value)
     except (TypeError, ValueError, ArithmeticError, KeyError) as error:
-        raise ValueTypeError(f"{value!r} is no {kind.name.lower()}: {error}") from None
+        raise ValueTypeError(f"{brief(value)} is no {kind.name.lower()}: {error}") from None
 
 
 _MIXED_TYPES: Final[dict[type, PropertyType]] = {
@@ -159,7 +160,7 @@ def mixed_from_json(value: Any) -> Any:
     except (AttributeError, TypeError, ValueError, KeyError) as error:
         if isinstance(error, ValueTypeError):
             raise
-        raise ValueTypeError(f"{value!r} stands for no Mixed value") from None
+        raise ValueTypeError(f"{brief(value)} stands for no Mixed value") from None
 
 
 def schema_to_json(schema: Schema) -> list[Any]:

@@ -5,6 +5,7 @@
     _classes     id, name, table_name, kind, key, key_type, key_nullable, next_row
     _properties  id, class, name, type, collection, nullable, target, place, indexed, full_text
     _tombstones  class, key, row: rows that links still point to although the object is gone
+    _text_…      full-text indices, see `store.text_index`
 
     "Person"            one table per class: _row, then a column per single property
     "Person.friends"    one table per collection: owner, pos | key | value, value
@@ -26,13 +27,15 @@ from typing import Final
 
 from hinterland.errors import (
     CorruptFileError,
-    FileBusyError,
+    EncryptionKeyError,
     ForeignFileError,
     NewerFormatError,
     ReadOnlyError,
     StorageError,
 )
 from hinterland.schema.types import ClassSchema, Property
+from hinterland.store.commits import CommitBoard
+from hinterland.store.connection import RealmConnection, open_connection
 from hinterland.store.sqlform import SQL_DEFAULT, SQL_TYPE, SqlValue
 from hinterland.values import ClassKind, CollectionType, PropertyType
 
@@ -44,7 +47,6 @@ __all__ = [
     "connect",
     "quote",
     "side_table_sql",
-    "storage_error",
 ]
 
 APPLICATION_ID: Final = 0x484C4442  # "HLDB"
@@ -72,45 +74,26 @@ def quote(name: str) -> str:
 
 
 def connect(
-    path: str,
-    *,
-    read_only: bool,
-    durable: bool,
-    busy_timeout_s: float,
-    factory: type[sqlite3.Connection] = sqlite3.Connection,
-) -> sqlite3.Connection:
+    path: str, *, read_only: bool, durable: bool, busy_timeout_s: float, key: bytes | None = None
+) -> RealmConnection:
     """Open a connection to the realm file at `path`, creating the file if it is absent.
 
     Raises:
         ForeignFileError: The file is something else.
+        EncryptionKeyError: The key is missing, wrong, or given for a plain file.
         NewerFormatError: A newer Hinterland wrote it.
         ReadOnlyError: It is absent and `read_only` is set.
         StorageError: It cannot be opened.
     """
     if read_only and not Path(path).exists():
         raise ReadOnlyError(f"{path} does not exist, and read_only does not create it")
-    mode = _mode(path, read_only=read_only)
-    try:
-        connection = sqlite3.connect(
-            Path(path).absolute().as_uri() + mode,
-            uri=True,
-            timeout=busy_timeout_s,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=1024,
-            factory=factory,
-        )
-    except sqlite3.Error as error:
-        raise StorageError(f"{path} cannot be opened: {_obstacle(path) or error}") from error
+    connection = open_connection(path, _mode(path, read_only=read_only), key=key, busy_timeout_s=busy_timeout_s)
     try:
         _prepare(connection, path, read_only=read_only, durable=durable)
-    except sqlite3.Error as error:
+    except BaseException as error:
         connection.close()
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
-            raise StorageError(f"{path} cannot be opened: {_obstacle(path) or error}") from error
-        raise storage_error(error, path) from error
-    except BaseException:
-        connection.close()
+        if isinstance(error, ForeignFileError) and isinstance(error.__cause__, sqlite3.Error):
+            raise _unreadable(path, has_key=key is not None) from error
         raise
     return connection
 
@@ -127,39 +110,42 @@ def _mode(path: str, *, read_only: bool) -> str:
     return "?mode=ro&immutable=1" if is_alone else "?mode=ro"
 
 
-def _obstacle(path: str) -> str:
-    """Return why the system refuses a file and what to do; empty if that is not apparent."""
-    file = Path(path)
-    directory = file.absolute().parent
-    if not directory.is_dir():
-        return f"there is no directory {directory}; make it first"
-    if file.is_dir():
-        return "it is a directory; name a file"
-    if not file.exists():
-        return f"no permission to make files in {directory}"
-    if not os.access(file, os.R_OK):
-        return "no permission to read it"
-    if not os.access(file, os.W_OK):
-        return "no permission to write it; pass read_only=True, or change the permissions"
-    if not os.access(directory, os.W_OK):
-        return f"no permission to make files beside it in {directory}; pass read_only=True, or change the permissions"
-    return ""
+def _unreadable(path: str, *, has_key: bool) -> StorageError:
+    """Return the error for a file of which SQLite says that it is no database.
+
+    While this process has the file open we must not look into it: closing a file drops the locks of all its
+    descriptors. But then it is a realm, and only the key can be wrong.
+    """
+    is_plain, is_random = False, True
+    if not CommitBoard.is_known(path):
+        try:
+            with Path(path).open("rb") as file:
+                first = file.read(_PAGE_BYTES)
+                size = file.seek(0, os.SEEK_END)
+        except OSError as error:
+            return StorageError(f"{path} cannot be read: {error.strerror}")
+        is_plain = first.startswith(b"SQLite format 3\0")
+        is_random = size % _PAGE_BYTES == 0 and len(set(first)) > _RANDOM_VALUES_MIN
+    if is_plain and has_key:
+        return EncryptionKeyError(
+            f"{path} is not encrypted; leave out encryption_key, and make an encrypted copy with"
+            " realm.write_copy(other_path, encryption_key=...)"
+        )
+    if is_random and has_key:
+        return EncryptionKeyError(
+            f"{path} cannot be decrypted with this encryption_key; pass the one that it was written with"
+        )
+    if is_random:
+        return EncryptionKeyError(f"{path} is encrypted; pass the encryption_key that it was written with")
+    return ForeignFileError(f"{path} is not a realm file, or its beginning is damaged")
 
 
-def storage_error(error: sqlite3.Error, path: str) -> StorageError:
-    """Return our error for one of SQLite's, naming the file."""
-    text = str(error)
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_NOTADB:
-        return ForeignFileError(f"{path} is not a realm file, or is encrypted")
-    if code == sqlite3.SQLITE_CORRUPT or "Could not decode" in text or "malformed" in text:
-        return CorruptFileError(f"{path} is damaged: {text}; restore it from a backup or from the server")
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return FileBusyError(f"{path} is being written by another thread or process; try again: {text}")
-    return StorageError(f"{path}: {text}")
+_LOG_BYTES_KEPT: Final = 4 << 20  # a log that was longer, because of a reader that stayed, shrinks when it starts over
+_PAGE_BYTES: Final = 4096
+_RANDOM_VALUES_MIN: Final = 240  # of 256 that a byte can have; a page of noise has nearly all of them
 
 
-def _prepare(connection: sqlite3.Connection, path: str, *, read_only: bool, durable: bool) -> None:
+def _prepare(connection: RealmConnection, path: str, *, read_only: bool, durable: bool) -> None:
     is_ours = _is_ours(connection, path)
     if is_ours:
         _refuse_truncated(connection, path)
@@ -176,15 +162,16 @@ def _prepare(connection: sqlite3.Connection, path: str, *, read_only: bool, dura
     connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
     connection.execute("PRAGMA cache_size=-16000")
     connection.execute("PRAGMA temp_store=MEMORY")
+    connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES_KEPT}")
 
 
-def _refuse_truncated(connection: sqlite3.Connection, path: str) -> None:
+def _refuse_truncated(connection: RealmConnection, path: str) -> None:
     """Refuse a file that is shorter than its header says, unless its log has the rest.
 
     The header is read through SQLite: opening the file ourselves and closing it again would drop the
     locks that other connections of this process hold on it, and another process could then remove the log.
     """
-    page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
+    page_bytes = int(connection.execute("PRAGMA page_size").fetchone()[0])  # SQLCipher answers with text
     for is_last in (False, True):  # a compaction may shorten the file between two looks
         log = Path(f"{path}-wal")
         if log.exists() and log.stat().st_size:
@@ -199,7 +186,7 @@ def _refuse_truncated(connection: sqlite3.Connection, path: str) -> None:
             )
 
 
-def _is_ours(connection: sqlite3.Connection, path: str) -> bool:
+def _is_ours(connection: RealmConnection, path: str) -> bool:
     """Return whether the file is a realm; False when it is still empty."""
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
     if application_id == APPLICATION_ID:

@@ -9,12 +9,13 @@ Values are in SQL form; in a collection of links they are rows, dangling ones in
 
 from __future__ import annotations
 
-import sqlite3
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Final
 
 from hinterland.schema.types import Property
-from hinterland.store.layout import quote, storage_error
+from hinterland.store.bulk import insert_rows
+from hinterland.store.connection import SQLITE_ERRORS, storage_error
+from hinterland.store.layout import quote
 from hinterland.store.sqlform import FROM_SQL, PYTHON_TYPE, TO_SQL, SqlValue, mixed_from_sql
 from hinterland.values import CollectionType, PropertyType, is_number, same_element
 
@@ -64,8 +65,8 @@ class _Side:
     def rows(self, sql: str, owner: int) -> list[Any]:
         """Return all rows of a statement about one owner; damage that it comes upon is an error of ours."""
         try:
-            return self.execute(sql, (owner,)).fetchall()  # type: ignore[no-any-return]
-        except sqlite3.DatabaseError as error:
+            return self.table.store.connection.direct(sql, (owner,)).fetchall()
+        except SQLITE_ERRORS as error:
             raise storage_error(error, self.table.store.path) from error
 
     def is_new(self, owner: int) -> bool:
@@ -109,7 +110,7 @@ class ListTable(_Side):
         """Write buffered insertions."""
         if self._inserts:
             inserts, self._inserts = self._inserts, []
-            self.table.store.connection.executemany(f"INSERT INTO {self.owner} VALUES(?,?,?)", inserts)
+            insert_rows(self.table.store.connection, self.name, ("owner", "pos", "value"), inserts)
 
     def forget(self) -> None:
         """Drop positions and buffer."""
@@ -250,9 +251,13 @@ class SetTable(_Side):
 
     def values(self, owner: int) -> list[SqlValue]:
         """Return all values in the order of their SQL form."""
-        null = self._null
         found = self.rows(f"SELECT value FROM {self.owner} WHERE owner=? ORDER BY value", owner)
-        return [None if value == null and type(value) is type(null) else value for (value,) in found]
+        return [self.shown(value) for (value,) in found]
+
+    def shown(self, raw: SqlValue) -> SqlValue:
+        """Return the value of a stored member: null is part of a key, and stored as an empty value of another type."""
+        null = self._null
+        return None if raw == null and type(raw) is type(null) else raw
 
     def contains(self, owner: int, value: SqlValue) -> bool:
         """Return whether the value is a member."""

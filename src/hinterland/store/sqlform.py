@@ -22,7 +22,7 @@ from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from hinterland.errors import CorruptFileError, ValueTypeError
-from hinterland.values import DECIMAL_CONTEXT, GlobalKey, Key, Link, ObjectId, PropertyType, Timestamp, float32
+from hinterland.values import DECIMAL_CONTEXT, GlobalKey, Key, Link, ObjectId, PropertyType, Timestamp, brief, float32
 
 __all__ = [
     "FROM_SQL",
@@ -269,7 +269,7 @@ def mixed_to_sql(value: Any) -> SqlValue:
         return value if value == value else b"\x07" + _DOUBLE.pack(value)
     encode = _MIXED_ENCODERS.get(kind)
     if encode is None:
-        raise ValueTypeError(f"a Mixed property cannot hold {value!r} of type {kind.__name__}")
+        raise ValueTypeError(f"a Mixed property cannot hold {brief(value)} of type {kind.__name__}")
     return encode(value)
 
 

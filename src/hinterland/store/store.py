@@ -8,13 +8,18 @@ A store belongs to one thread at a time; it does not check this, its owner does.
 
 from __future__ import annotations
 
-import sqlite3
+import os
+import re
 from pathlib import Path
+from typing import Final
 
-from hinterland.errors import CorruptFileError, FileBusyError, ReadOnlyError, UsageError
+from hinterland.errors import CorruptFileError, FileBusyError, ReadOnlyError, StorageError, UsageError
 from hinterland.schema.types import ClassSchema, Property, Schema
+from hinterland.store import text_index
+from hinterland.store.bulk import Bulk
 from hinterland.store.commits import CommitBoard
-from hinterland.store.layout import connect, storage_error
+from hinterland.store.connection import RealmConnection, shared
+from hinterland.store.layout import connect
 from hinterland.store.side_table import side_table
 from hinterland.store.sqlform import SqlValue
 from hinterland.store.table import Column, Table, is_child
@@ -24,15 +29,21 @@ from hinterland.values import ClassKind, CollectionType, PropertyType
 
 __all__ = ["Store"]
 
+LOG_BYTES_MAX: Final = 8 << 20
+"""A write-ahead log that is longer is written into the file as soon as its readers allow it."""
+
 
 class Store:
     """See the module. `version` and `schema` are those of the pinned snapshot or write transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, path: str, *, read_only: bool) -> None:
+    def __init__(self, connection: RealmConnection, path: str, *, read_only: bool, key: bytes | None = None) -> None:
         self.connection = connection
         self.path = path
+        self._log = f"{path}-wal"
+        self.key = key
         self.read_only = read_only
         self.board = CommitBoard.for_path(path)
+        self.board.stores.add(id(self))
         self.transaction: WriteTransaction | None = None
         self.version = 0
         self.schema_version = -1
@@ -40,6 +51,8 @@ class Store:
         self.tables: dict[str, Table] = {}
         self.slots: dict[int, tuple[Table, str]] = {}
         self.touched = TouchedRows(self)
+        text_index.register(connection)
+        self.bulk = Bulk(self)
 
     @classmethod
     def open(
@@ -49,7 +62,8 @@ class Store:
         read_only: bool = False,
         durable: bool = True,
         busy_timeout_s: float = 30.0,
-        factory: type[sqlite3.Connection] = sqlite3.Connection,
+        key: bytes | None = None,
+        is_shared: bool = False,
     ) -> Store:
         """Open or create the realm file at `path`.
 
@@ -59,18 +73,19 @@ class Store:
             durable: Whether a commit survives a power failure (`synchronous=FULL`); if not, it still
                 survives a crash of the process.
             busy_timeout_s: How long to wait for another writer.
-            factory: The class of the connection.
+            key: The encryption key of the file; 32 or 64 bytes.
+            is_shared: Let all threads read at once.
 
         Raises:
             StorageError: See `layout.connect`.
         """
         name = str(path)
-        connection = connect(name, read_only=read_only, durable=durable, busy_timeout_s=busy_timeout_s, factory=factory)
-        store = cls(connection, name, read_only=read_only)
+        connection = connect(name, read_only=read_only, durable=durable, busy_timeout_s=busy_timeout_s, key=key)
+        store = cls(shared(connection) if is_shared else connection, name, read_only=read_only, key=key)
         try:
             store.begin_read()
         except BaseException:
-            connection.close()
+            store.close()
             raise
         return store
 
@@ -80,6 +95,7 @@ class Store:
             self.transaction.rollback()
         self.board.pins.pop(id(self), None)
         self.connection.close()
+        self.board.stores.discard(id(self))
 
     # -- snapshots -------------------------------------------------------------------------------
 
@@ -90,8 +106,6 @@ class Store:
         try:
             self.connection.execute("BEGIN")
             self._look()
-        except sqlite3.Error as error:
-            raise storage_error(error, self.path) from error
         except (TypeError, ValueError, LookupError) as error:  # what says how the file is built makes no sense
             raise CorruptFileError(
                 f"{self.path} is damaged: its classes cannot be read ({error!r}); restore it from a backup"
@@ -109,6 +123,7 @@ class Store:
             return False
         before = self.version
         self.end_read()
+        self._shorten_log()
         self.begin_read()
         return self.version != before
 
@@ -125,21 +140,44 @@ class Store:
         if self.transaction is not None:
             raise UsageError(f"{self.path} is already in a write transaction")
         self.end_read()
+        self._shorten_log()
         try:
             self.connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
+        except StorageError:
             self.begin_read()
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
-                raise FileBusyError(f"{self.path} is being written by another thread or process") from error
-            raise storage_error(error, self.path) from error
+            raise
         self._look()
         self.load_next_rows()
         self.touched.begin()
         self.transaction = WriteTransaction(self)
         return self.transaction
 
+    @property
+    def is_log_long(self) -> bool:
+        """Whether the write-ahead log waits for its readers, which `refresh` lets go for a moment."""
+        try:
+            return os.stat(self._log).st_size > LOG_BYTES_MAX  # noqa: PTH116 - once per transaction
+        except OSError:  # there is none
+            return False
+
+    def _shorten_log(self) -> None:
+        """Let the write-ahead log start over, if it is long.
+
+        SQLite does that by itself only when a commit finds no other reader, and an open realm always reads.
+        At this moment this store does not, so what all others have seen can move into the file; those who
+        begin to read then do not need the log, and when all have, the next commit begins it anew.
+        """
+        if self.read_only or not self.is_log_long:
+            return
+        try:
+            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except FileBusyError:
+            return  # somebody else does it right now
+
     def _look(self) -> None:
         version, schema_version = self.connection.execute("SELECT version, schema_version FROM _version").fetchone()
+        if type(version) is not int or type(schema_version) is not int:
+            raise CorruptFileError(f"{self.path} is damaged: its version is {version!r:.40}; restore it from a backup")
         self.version = self.board.pins[id(self)] = version
         if schema_version != self.schema_version:
             self.load_schema()
@@ -237,6 +275,15 @@ class Store:
                     side.child = target
                 else:
                     target.incoming_sides.append(side)
+
+    def with_readable_names(self, plan: str) -> str:
+        """Return SQLite's plan of a statement with full-text indices called by what they index."""
+        for table in self.tables.values():
+            for column in table.columns.values():
+                if column.property.full_text:
+                    name = f"the full-text index of {table.schema.name}.{column.property.name}"
+                    plan = re.sub(rf"\b{text_index.index_name(column.id)}\b", lambda _, name=name: name, plan)  # type: ignore[misc]
+        return plan
 
     def load_next_rows(self) -> None:
         """Read the row counters, which only a write transaction needs."""

@@ -2,8 +2,8 @@
 
 A *row image* is the sequence of a row's single properties in SQL form, in the order of
 `Table.columns`. Rows created in a transaction stay in `inserts` until somebody must see them in
-SQL; changes of other rows wait in `updates`, column by column. Both are written with
-`executemany`, which is what makes bulk work fast.
+SQL; changes of other rows wait in `updates`, column by column. Both are written many at once
+(`store.bulk`), which is what makes bulk work fast.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hinterland.schema.types import ClassSchema, Property
+from hinterland.store.bulk import insert_rows
 from hinterland.store.layout import quote
 from hinterland.store.sqlform import (
     FROM_SQL,
@@ -95,10 +96,9 @@ class Table:
         self.find_sql = f"SELECT _row FROM {table} WHERE {key}=?"
         self.find_null_sql = f"SELECT _row FROM {table} WHERE {key} IS NULL"
         self.key_sql = f"SELECT {key} FROM {table} WHERE _row=?"
-        self.insert_sql = f"INSERT INTO {table}({', '.join(every)}) VALUES({','.join('?' * len(every))})"
+        self.every_column = every
         self.exists_sql = f"SELECT 1 FROM {table} WHERE _row=?"
         self.delete_sql = f"DELETE FROM {table} WHERE _row=?"
-        self.update_sql = [f"UPDATE {table} SET {name}=? WHERE _row=?" for name in names]
         self.hidden_key = bool(hidden)
         self.children: list[Column] = []
 
@@ -316,7 +316,6 @@ class Table:
 
     def flush(self) -> None:
         """Write what is buffered."""
-        connection = self.store.connection
         if self.inserts:
             inserts = self.inserts
             rows: Any
@@ -331,11 +330,11 @@ class Table:
             else:
                 rows = [(row, *image) for row, image in inserts.items()]
             self.inserts = {}
-            connection.executemany(self.insert_sql, rows)
+            insert_rows(self.store.connection, self.name, self.every_column, rows)
         if self.updates:
             updates, self.updates = self.updates, {}
             for index, changes in updates.items():
-                connection.executemany(self.update_sql[index], [(raw, row) for row, raw in changes.items()])
+                self.store.bulk.update(self.name, quote(self.order[index].name), changes)
 
     def forget(self) -> None:
         """Drop buffers and caches of a transaction that ended."""

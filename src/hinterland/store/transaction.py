@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from hinterland.errors import CommitError, SchemaError
+from hinterland.errors import CommitError, SchemaError, StorageError
 from hinterland.schema.types import ClassSchema, Property
+from hinterland.store import text_index
 from hinterland.store.layout import class_table_sql, column_sql, quote, side_table_sql
 from hinterland.store.side_table import side_table
 from hinterland.store.sqlform import SqlValue
@@ -74,7 +75,7 @@ class WriteTransaction:
                 "UPDATE _version SET version=?, schema_version=schema_version+?", (new, int(self._schema_changed))
             )
             self.connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (StorageError, sqlite3.Error) as error:
             self.rollback()
             raise CommitError(f"{store.path}: the commit failed, nothing was kept: {error}") from error
         except BaseException:
@@ -192,6 +193,8 @@ class WriteTransaction:
             for statement in column_sql(table.name, place, one):
                 self.connection.execute(statement)
             table.columns[one.name] = Column(one, ident, place, len(table.columns))
+            if one.full_text:
+                text_index.create(self.connection, ident, table.name, place)
         else:
             place = _free_table_name(f"{table.name}.{one.name}", store)
             ident = self._save_property(table, one, place)
@@ -213,6 +216,21 @@ class WriteTransaction:
         self._schema_changed = True
         self.store.load_schema()
 
+    def add_text_index(self, class_name: str, name: str) -> None:
+        """Give a single string property a full-text index; not part of what is synchronised."""
+        self.flush()
+        table = self.store.tables[class_name]
+        column = table.columns[name]
+        text_index.create(self.connection, column.id, table.name, column.name)
+        self.connection.execute("UPDATE _properties SET full_text=1 WHERE id=?", (column.id,))
+        self.reload_schema()
+
+    def repair_text_indices(self) -> None:
+        """Make full-text indices that are missing, or stop keeping them where SQLite has no FTS5."""
+        self.flush()
+        text_index.repair(self.store)
+        self.reload_schema()
+
     def erase_class(self, name: str) -> None:
         """Remove a class with its objects."""
         self.flush()
@@ -223,6 +241,9 @@ class WriteTransaction:
             table.remove(int(row))
         for side in table.sides.values():
             self.connection.execute(f"DROP TABLE {quote(side.name)}")
+        for column in table.columns.values():
+            if column.property.full_text:
+                text_index.drop(self.connection, column.id)
         self.connection.execute(f"DROP TABLE {quote(table.name)}")
         self.connection.execute("DELETE FROM _properties WHERE class=?", (table.id,))
         self.connection.execute("DELETE FROM _tombstones WHERE class=?", (table.id,))
@@ -247,6 +268,8 @@ class WriteTransaction:
             if column in table.children:
                 self._remove_children(table, column)
             self.connection.execute(f"DROP INDEX IF EXISTS {quote(table.name + '.' + column.name + '#')}")
+            if column.property.full_text:
+                text_index.drop(self.connection, column.id)
             self.connection.execute(f"ALTER TABLE {quote(table.name)} DROP COLUMN {quote(column.name)}")
             ident = column.id
         self.connection.execute("DELETE FROM _properties WHERE id=?", (ident,))

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import Changeset
-from hinterland.errors import ClientResetRequired, HinterlandError, SessionError
+from hinterland.errors import ClientResetRequired, HinterlandError, SchemaError, SessionError
 from hinterland.protocol.client_session import (
     ClientSession,
     DownloadReceived,
@@ -31,8 +30,10 @@ from hinterland.protocol.client_session import (
     SessionUnbound,
 )
 from hinterland.realm.configuration import Configuration
+from hinterland.schema.difference import difference
 from hinterland.store.applier import apply
 from hinterland.store.client_history import ClientHistory, ClientProgress, LocalEntry
+from hinterland.store.frozen import copy_snapshot
 from hinterland.store.store import Store
 from hinterland.sync.callbacks import call_in_background
 from hinterland.sync.connection import ConnectionState, ServerConnection
@@ -45,7 +46,12 @@ from hinterland.sync.settings import SyncSettings
 if TYPE_CHECKING:
     from hinterland.realm.realm import Realm
 
-__all__ = ["ResetPlan", "run_reset"]
+__all__ = ["CONFLICT_ADVICE", "ResetPlan", "run_reset"]
+
+CONFLICT_ADVICE: Final = (
+    "synchronised realms accept additive changes only: declare it as the server has it, or give the new property"
+    " another name, and delete the local copy with Realm.delete_files, for what waits in it cannot be uploaded"
+)
 
 log = logging.getLogger("hinterland.sync")
 
@@ -71,6 +77,7 @@ async def run_reset(
 
     Raises:
         ClientResetRequired: The application wants to do it itself, or it cannot be done.
+        SchemaError: The local classes contradict the server's.
     """
     previous = await worker.run(plan.file.reset_attempt)
     recovers = _choose(plan, previous, cause)
@@ -84,7 +91,9 @@ async def run_reset(
             await call_in_background(_call_before, plan, before)
         try:
             await worker.run(_adopt, plan.file, fresh, recovers)
-        except (HinterlandError, sqlite3.Error) as error:
+        except SchemaError:
+            raise
+        except HinterlandError as error:
             raise ClientResetRequired(
                 cause.number, f"the client reset of {plan.path} failed: {error}", cause.action
             ) from error
@@ -197,7 +206,7 @@ async def _download_fresh(plan: ResetPlan, connection: ServerConnection, backgro
     path = plan.path.with_name(plan.path.name + ".fresh")
     worker = Worker(f"hinterland-{path.name}")
     await worker.run(_remove, path)
-    file = await worker.run(RealmFile, path)
+    file = await worker.run(lambda: RealmFile(path, key=plan.settings.encryption_key))
     try:
         await _FreshCopy(file, worker, background).run(connection, plan.settings.path)
     except ClientResetRequired as error:
@@ -210,10 +219,12 @@ async def _download_fresh(plan: ResetPlan, connection: ServerConnection, backgro
 
 def _adopt(file: RealmFile, fresh_path: Path, recovers: bool) -> None:
     """Make the realm equal to the fresh copy, in one transaction."""
-    fresh = Store.open(fresh_path, read_only=True)
     live = file.store
+    fresh = Store.open(fresh_path, read_only=True, key=live.key)
     try:
         fresh.begin_read()
+        live.begin_read()
+        difference(fresh.schema, live.schema, advice=CONFLICT_ADVICE)
         theirs = ClientHistory(fresh.connection)
         with live.begin_write() as transaction:
             history = ClientHistory(live.connection)
@@ -246,11 +257,7 @@ def _timestamp(pending: list[LocalEntry]) -> int:
 def _copy(store: Store, target: Path) -> None:
     _remove(target)
     store.end_read()
-    copy = sqlite3.connect(target)
-    try:
-        store.connection.backup(copy)
-    finally:
-        copy.close()
+    copy_snapshot(store, target)
 
 
 def _remove(path: Path) -> None:
@@ -262,7 +269,9 @@ def _remove(path: Path) -> None:
 def _realm(path: Path, settings: SyncSettings) -> Iterator[Realm]:
     from hinterland.realm.realm import Realm
 
-    realm = Realm.open(Configuration(path=path, schema=settings.schema, read_only=True))
+    realm = Realm.open(
+        Configuration(path=path, schema=settings.schema, read_only=True, encryption_key=settings.encryption_key)
+    )
     try:
         yield realm
     finally:

@@ -73,6 +73,7 @@ def synced_configuration(
         client_reset or ClientReset.recover_or_discard(),
         stop_policy,
         times or ConnectionTimes(),
+        options.get("encryption_key"),
     )
     hooks = _Hooks(settings)
     file = user.realm_folder / (encode_name(settings.path.strip("/")) + ".hldb")
@@ -198,5 +199,5 @@ class _Hooks:
 def _prepare(configuration: Configuration) -> Path:
     file = Path(configuration.path)
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    prepare_file(file)
+    prepare_file(file, configuration.encryption_key)
     return file

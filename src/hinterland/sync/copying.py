@@ -51,7 +51,12 @@ def copy_objects(
     for realm in (source, target):
         if realm.is_in_write:
             raise UsageError(f"copy_objects cannot run inside a write transaction of {realm.path}")
-    reader, writer = Store.open(source._store.path, read_only=True), Store.open(target._store.path)
+    reader = Store.open(source._store.path, read_only=True, key=source._store.key)
+    try:
+        writer = Store.open(target._store.path, key=target._store.key)
+    except BaseException:
+        reader.close()
+        raise
     try:
         names = _names(source, classes)
         _check(reader, writer, names, target.path)

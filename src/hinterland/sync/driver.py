@@ -25,6 +25,8 @@ from hinterland.errors import (
     HinterlandError,
     PermissionDeniedError,
     ProtocolError,
+    SchemaConflictError,
+    SchemaError,
     SessionError,
     StorageError,
 )
@@ -42,7 +44,7 @@ from hinterland.protocol.client_session import (
 )
 from hinterland.store.commits import CommitBoard
 from hinterland.store.file_lock import FileLock
-from hinterland.sync.client_reset import ResetPlan, run_reset
+from hinterland.sync.client_reset import CONFLICT_ADVICE, ResetPlan, run_reset
 from hinterland.sync.connection import ConnectionState, ServerConnection
 from hinterland.sync.loop import BackgroundLoop, Worker
 from hinterland.sync.progress import TransferProgress
@@ -116,7 +118,7 @@ class SessionDriver:
     async def _run(self) -> None:
         """Attach as soon as the file's lock is free, then watch for commits of other processes."""
         try:
-            self._file = await self._worker.run(RealmFile, self.path)
+            self._file = await self._worker.run(lambda: RealmFile(self.path, key=self.settings.encryption_key))
             self._is_open.set()
             while not self._is_stopping:
                 if not self._is_paused and self.state == "active":
@@ -378,6 +380,10 @@ class SessionDriver:
         machine, download = event.session, event.download
         try:
             done = await self._worker.run(self._file.integrate, download)
+        except SchemaConflictError as error:
+            machine.abandon()  # no client reset can help: what waits for upload has the other schema
+            await self.detach()
+            self.fail(SchemaError(f"{self.path}: {error}; {CONFLICT_ADVICE}"))
         except ChangesetError as error:
             machine.integration_failed(str(error))
             self._report(error)

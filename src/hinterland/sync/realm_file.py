@@ -6,7 +6,6 @@ No snapshot stays pinned between jobs, so that the file's WAL can be checkpointe
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from hinterland.protocol.client_session import FileState
 from hinterland.protocol.messages import Download, UploadEntry
 from hinterland.store.client_history import UPLOAD_BYTES_SOFT, ClientHistory, FileIdent
 from hinterland.store.collector import collector_paused
-from hinterland.store.layout import storage_error
 from hinterland.store.store import Store
 from hinterland.store.transaction import WriteTransaction
 from hinterland.sync.integration import Integrated, Integrator, fix_global_keys, to_wire
@@ -29,9 +27,9 @@ _ASKED: Final = "sync.download_asked"
 _ANSWERED: Final = "sync.download_answered"
 
 
-def prepare_file(path: Path) -> None:
+def prepare_file(path: Path, key: bytes | None = None) -> None:
     """Make the file at `path` if it is absent, and ready for local changes that are to be uploaded."""
-    store = Store.open(path)
+    store = Store.open(path, key=key)
     try:
         _prepare(store)
     finally:
@@ -71,13 +69,21 @@ class RealmFile:
     Args:
         path: The file.
         durable: See `Store.open`.
+        key: Its encryption key.
         upload_bytes_soft: At this size an UPLOAD is full.
     """
 
-    def __init__(self, path: Path, *, durable: bool = True, upload_bytes_soft: int = UPLOAD_BYTES_SOFT) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        durable: bool = True,
+        key: bytes | None = None,
+        upload_bytes_soft: int = UPLOAD_BYTES_SOFT,
+    ) -> None:
         self.path = path
         self._upload_bytes_soft = upload_bytes_soft
-        self._store = Store.open(path, durable=durable)
+        self._store = Store.open(path, durable=durable, key=key)
         self._history = ClientHistory(self._store.connection)
         _prepare(self._store)
         self._integrator = Integrator(self._store)
@@ -98,12 +104,10 @@ class RealmFile:
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
-        """Raise our errors for SQLite's, and leave no snapshot pinned."""
+        """Leave no snapshot pinned."""
         try:
             self._store.end_read()
             yield
-        except sqlite3.Error as error:
-            raise storage_error(error, str(self.path)) from error
         finally:
             self._store.end_read()
 

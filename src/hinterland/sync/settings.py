@@ -67,3 +67,4 @@ class SyncSettings:
     client_reset: ClientReset = field(default_factory=ClientReset.recover_or_discard)
     stop_policy: StopPolicy = "after-upload"
     times: ConnectionTimes = field(default_factory=ConnectionTimes)
+    encryption_key: bytes | None = field(default=None, repr=False)

@@ -84,7 +84,7 @@ def test_rows_and_updates_of_every_type(kind: PropertyType, value: Any, payload:
     recorder = Recorder()
     one = Property("f", kind, nullable=nullable)
     recorder.row_encoder(make_class(), [(one, False), (one, True), (one, True), (one, False)])(7, (value,) * 4)
-    recorder.update_encoder("C", one)(recorder.key(7), value)
+    recorder.update_encoder(make_class(), one)(7, value)
     expected = [CreateObject("C", 7)]
     expected += [Update("C", 7, "f", [], payload, None, flag) for flag in (False, True, True, False, False)]
     decoded = decode(recorder.take()).instructions
@@ -98,7 +98,7 @@ def test_nulls_of_every_type(kind: PropertyType) -> None:
     recorder = Recorder()
     one = Property("f", kind, nullable=True)
     recorder.row_encoder(make_class(), [(one, True)])(7, (None,))
-    recorder.update_encoder("C", one)(recorder.key(7), None)
+    recorder.update_encoder(make_class(), one)(7, None)
     assert decode(recorder.take()).instructions == [
         CreateObject("C", 7),
         Update("C", 7, "f", [], None, None, True),
@@ -112,15 +112,16 @@ def test_keys_of_every_type(kind: PropertyType, value: Any, key: Key, nullable: 
     """Keys in SQL form become keys of their type (merge.md §1.5)."""
     recorder = Recorder()
     keyed = make_class(kind, nullable=nullable)
-    encode_key = recorder.key_encoder(keyed)
     one = Property("f", PropertyType.INT)
     recorder.row_encoder(keyed, [(one, False)])(value, (1,))
-    recorder.update_encoder("C", one)(encode_key(value), 2)
-    assert encode_key(value) == recorder.key(key)
+    recorder.update_encoder(keyed, one)(value, 2)
+    recorder.rows_encoder(keyed, [(one, False)], [1], 2)([(value, 3)])
     assert decode(recorder.take()).instructions == [
         CreateObject("C", key),
         Update("C", key, "f", [], 1),
         Update("C", key, "f", [], 2),
+        CreateObject("C", key),
+        Update("C", key, "f", [], 3),
     ]
 
 
@@ -141,14 +142,13 @@ def test_generated_functions_outlive_changesets() -> None:
     text = Property("text", PropertyType.STRING)
     number = Property("number", PropertyType.INT)
     keyed = make_class(PropertyType.STRING)
-    encode_key = recorder.key_encoder(keyed)
     row = recorder.row_encoder(keyed, [(text, False), (number, False)])
-    set_number = recorder.update_encoder("C", number)
+    set_number = recorder.update_encoder(keyed, number)
     row("a", ("x", 1))
     first = recorder.take()
-    set_number(encode_key("b"), 5)
+    set_number("b", 5)
     recorder.discard()
-    set_number(encode_key("a"), 2)
+    set_number("a", 2)
     row("b", ("y", 3))
     row("c", ("z", 4))
     second = recorder.take()
@@ -186,7 +186,7 @@ def test_a_refused_value_leaves_the_changeset_as_it_was() -> None:
         with pytest.raises(ValueTypeError):
             row(2, values)
     with pytest.raises(ValueTypeError):
-        recorder.update_encoder("C", text)(recorder.key(1), "\ud800")
+        recorder.update_encoder(make_class(), text)(1, "\ud800")
     with pytest.raises(ValueTypeError):
         recorder.update("C", 1, "f", [], object())
     assert len(decode(recorder.take())) == 3
@@ -227,10 +227,10 @@ def test_what_cannot_be_part_of_a_row() -> None:
     with pytest.raises(UsageError, match="C.tags"):
         recorder.row_encoder(keyed, [(tags, False)])
     with pytest.raises(UsageError, match="C.tags"):
-        recorder.update_encoder("C", tags)
+        recorder.update_encoder(keyed, tags)
     with pytest.raises(UsageError, match="C._id"):
         recorder.row_encoder(keyed, [(keyed.properties["_id"], False)])
     with pytest.raises(UsageError, match="embedded"):
-        recorder.key_encoder(ClassSchema("E", ClassKind.EMBEDDED))
+        recorder.row_encoder(ClassSchema("E", ClassKind.EMBEDDED), [])
     with pytest.raises(UsageError, match="BOOL"):
         recorder.row_encoder(make_class(PropertyType.BOOL), [])

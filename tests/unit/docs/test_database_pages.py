@@ -1,4 +1,4 @@
-"""The code of the pages on migrations, threads and files runs."""
+"""The code of the tutorial and of the pages on the database runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 DOCS = Path(__file__).parents[3] / "docs"
 
 
-@pytest.mark.parametrize("name", ["migrations", "threads", "files"])
+@pytest.mark.parametrize("name", ["tutorial", "queries", "migrations", "threads", "files"])
 def test_the_code_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All blocks of a page, one after the other, are one program whose assertions hold."""
     monkeypatch.chdir(tmp_path)

@@ -17,7 +17,6 @@ from tests.unit.realm.people import SCHEMA, Address, Company, Person
 import hinterland as hl
 from hinterland.cli import main
 from hinterland.errors import (
-    ConfigurationError,
     CorruptFileError,
     HinterlandError,
     SchemaError,
@@ -122,8 +121,6 @@ def test_copies(realm: hl.Realm, tmp_path: Path, another: Any) -> None:
         realm.write_copy(copy)
     with pytest.raises(StorageError, match="cannot be written|cannot be opened|unable to open"):
         realm.write_copy(tmp_path / "absent" / "x.hldb")
-    with pytest.raises(ConfigurationError, match="encryption_key"):
-        realm.write_copy(tmp_path / "y.hldb", encryption_key=b"x" * 64)
 
 
 def test_export_and_import_keep_everything(realm: hl.Realm, tmp_path: Path) -> None:

@@ -216,3 +216,65 @@ def test_a_primary_key_cannot_change(old_file: Path) -> None:
 
     with pytest.raises(SchemaError, match="a primary key cannot change: declare a class of another name"):
         hl.Realm.open(old_file, schema=[Pet], schema_version=1, migration=lambda old, new: None)
+
+
+def test_a_class_is_renamed_with_its_objects_and_links(path: Path) -> None:
+    """Objects, their collections and all links to them survive the new name; new properties get their defaults."""
+
+    class Dog(hl.Object):
+        name: str = hl.field(primary_key=True)
+        age: int = 0
+        mate: Dog | None = None
+        pups: hl.List[Dog]
+
+    class Owner(hl.Object):
+        name: str = hl.field(primary_key=True)
+        dog: Dog | None = None
+        dogs: hl.List[Dog]
+        by_name: hl.Dict[Dog]
+
+    with hl.Realm.open(path, schema=[Dog, Owner]) as realm, realm.write():
+        rex, tim = Dog(name="Rex", age=3), Dog(name="Tim")
+        rex.mate, rex.pups = tim, [tim, tim]
+        realm.add(Owner(name="Ada", dog=rex, dogs=[tim, rex], by_name={"r": rex}))
+
+    class Hound(hl.Object):
+        name: str = hl.field(primary_key=True)
+        age: str = ""
+        mate: Hound | None = None
+        pups: hl.List[Hound]
+        chip: int = hl.field(default=0, index=True)
+
+    class Owner(hl.Object):  # type: ignore[no-redef]
+        name: str = hl.field(primary_key=True)
+        dog: Hound | None = None
+        dogs: hl.List[Hound]
+        by_name: hl.Dict[Hound]
+
+    def migrate(old: hl.DynamicRealm, new: hl.MigrationRealm) -> None:
+        for wrong, message in (("Cat", "had no class Cat"), ("Owner", "is declared")):
+            with pytest.raises(SchemaError, match=message):
+                new.rename_class(wrong, "Hound")
+        with pytest.raises(SchemaError, match="the old realm has already"):
+            new.rename_class("Dog", "Owner")
+        new.rename_class("Dog", Hound)
+        new.enumerate_objects("Hound", lambda one, other: setattr(other, "age", f"{one.age} years"))
+
+    with hl.Realm.open(path, schema=[Hound, Owner], schema_version=1, migration=migrate) as realm:
+        ada = realm.object(Owner, "Ada")
+        rex = ada.dog
+        assert (rex.name, rex.age, rex.mate.name, [one.name for one in rex.pups]) == (
+            "Rex",
+            "3 years",
+            "Tim",
+            ["Tim", "Tim"],
+        )
+        assert [one.name for one in ada.dogs] == ["Tim", "Rex"]
+        assert ada.by_name["r"] == rex
+        assert "Dog" not in realm.schema
+        with realm.write():
+            realm.add(Hound(name="New", chip=7))
+        assert len(realm.objects(Hound).filter("chip == 7")) == 1
+    from hinterland.store.checking import check_file
+
+    assert check_file(path) == []

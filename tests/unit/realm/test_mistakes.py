@@ -71,7 +71,9 @@ def test_copying_and_pickling(path: Path) -> None:
         deep = copy.deepcopy(acme)
         assert not deep.is_managed
         assert deep == Company(name="Acme")
-        with pytest.raises(TypeError, match="Company objects cannot be pickled; open the realm"):
+        with pytest.raises(
+            TypeError, match=r"this Company belongs to a realm and cannot be pickled; pickle obj\.detach\(\)"
+        ):
             pickle.dumps(acme)
 
 

@@ -71,7 +71,6 @@ def test_open_makes_the_file_and_reopens_it(path: Path) -> None:
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"schema_version": -1}, "Configuration.schema_version is an int from 0"),
     ({"max_active_versions": 0}, "Configuration.max_active_versions is at least 1"),
-    ({"encryption_key": b"k" * 64}, "Configuration.encryption_key is not available"),
     ({"read_only": True, "delete_if_migration_needed": True}, "read_only and delete_if_migration_needed contradict"),
     ({"read_only": True, "in_memory": True}, "read_only and in_memory contradict"),
     ({"read_only": True, "initial_data": print}, "initial_data needs a realm that is not read_only"),
