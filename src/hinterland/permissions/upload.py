@@ -140,8 +140,16 @@ class UploadCheck:
                 self._refuse(name)
         self._check_filters(state, is_before=True)
 
-    def after(self, state: AccessState) -> bool:
-        """Judge by how things are with the remaining changes; return whether they all stand."""
+    def after(self, state: AccessState, *, applied: Changeset | None = None) -> bool:
+        """Judge by how things are with the remaining changes; return whether they all stand.
+
+        Args:
+            state: The realm with them.
+            applied: What was applied, if the caller left out more than what was refused here.
+        """
+        if applied is not None:
+            names = {(one.class_name, one.key) for one in applied.instructions if not isinstance(one, _SCHEMA)}
+            self._changes = {name: change for name, change in self._changes.items() if name in names}
         count = len(self.refused)
         for name, change in self._changes.items():
             if name not in self.refused and not self._may_after(state, name, change):

@@ -105,7 +105,7 @@ class RealmAccess:
         self._flush(store)
         check = self._check[1]
         known = set(check.refused)
-        check.after(self._state)
+        check.after(self._state, applied=changeset)
         return {name: reason for name, reason in check.refused.items() if name not in known}
 
     def _flush(self, store: Store) -> None:

@@ -37,6 +37,10 @@ from hinterland.values import ClassKind, Key, Link
 
 __all__ = ["StoreAccess"]
 
+STATEMENTS_MAX: Final = 1_000
+
+_ROWS: Final = object()
+
 
 class StoreAccess:
     """Implements `permissions.state.AccessState` and `permissions.foundation.FoundationState`.
@@ -49,6 +53,8 @@ class StoreAccess:
     def __init__(self, store: Store, catalog: StoreCatalog | None = None) -> None:
         self._store = store
         self._known_catalog = catalog
+        self._statements: dict[tuple[str, int], tuple[Condition, tuple[str, list[Any]]]] = {}
+        self._compiled_version = -1
 
     @property
     def schema(self) -> Schema:
@@ -89,9 +95,23 @@ class StoreAccess:
         rows = {row: key for key in keys if (row := self._row(class_name, key)) is not None}
         if not rows:
             return set()
-        within = "SELECT value FROM json_each(?)", (json.dumps(list(rows)),)
-        sql, parameters = compile_query(Query((condition,)), self._catalog, class_name, within=within).select()
-        return {rows[row] for (row,) in self._store.connection.execute(sql, parameters).fetchall()}
+        sql, parameters = self._compiled(class_name, condition)
+        wanted = json.dumps(list(rows))
+        values = [wanted if one is _ROWS else one for one in parameters]
+        return {rows[row] for (row,) in self._store.connection.execute(sql, values).fetchall()}
+
+    def _compiled(self, class_name: str, condition: Condition) -> tuple[str, list[Any]]:
+        """Return the SQL of a condition on some rows, for which `_ROWS` stands among its parameters."""
+        if self._compiled_version != self._store.schema_version or len(self._statements) > STATEMENTS_MAX:
+            self._statements.clear()
+            self._compiled_version = self._store.schema_version
+        found = self._statements.get((class_name, id(condition)))
+        if found is None:
+            within = "SELECT value FROM json_each(?)", (_ROWS,)
+            statement = compile_query(Query((condition,)), self._catalog, class_name, within=within)
+            # Trees that differ may be equal, as 1 and True are; so they are told apart by identity, and kept.
+            found = self._statements[class_name, id(condition)] = condition, statement.select()
+        return found[1]
 
     # -- permissions -----------------------------------------------------------------------------
 

@@ -128,6 +128,17 @@ def test_uploads_are_judged(desk: Desk) -> None:
     assert not desk.access.is_open("bob")
 
 
+def test_what_the_caller_leaves_out_is_not_judged(desk: Desk) -> None:
+    """Whoever keeps views refuses more, for other reasons, which are not to be replaced."""
+    whole = Changeset([CreateObject("Plain", 5), Update("Plain", 1, "n", [], 5)])
+    desk.access = RealmAccess(desk.store, desk.subject, parse_rules("[[default]]\nwrite = 'n < 9'\ninsert = 'n == 7'"))
+    with desk.store.begin_write() as transaction:
+        assert desk.access.before(desk.store, "bob", whole) == {}
+        left = Changeset(whole.instructions[1:])
+        apply(transaction, left)
+        assert desk.access.after(desk.store, "bob", left) == {}
+
+
 def test_what_was_applied_before_in_the_transaction_is_seen(desk: Desk) -> None:
     """Changesets of one batch are judged one after the other."""
     join = Changeset(linked("__Role", "crew", "members", [Link("__User", "ada")], 1))
