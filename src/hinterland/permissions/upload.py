@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from hinterland.changeset.instructions import (
@@ -44,15 +44,19 @@ from hinterland.permissions.system_classes import CLASS, PERMISSION, PERMISSIONS
 from hinterland.query.ast import Condition, Truth
 from hinterland.values import Key, Link, ObjectId, Special, Timestamp
 
-__all__ = ["Name", "UploadCheck", "out_of_view_reason", "refusal_reason"]
+__all__ = ["ObjectName", "UploadCheck", "out_of_view_reason", "refusal_reason"]
 
 HOLDERS_MAX: Final = 1_000
 """Who is no admin cannot change a permission that more objects share than this."""
 
-Name = tuple[str, Key]
-"""An object: its class and key."""
-
 _TRUE: Final = Truth(value=True)
+
+
+class ObjectName(NamedTuple):
+    """An object: its class and key."""
+
+    class_name: str
+    key: Key
 
 
 def refusal_reason(class_name: str, key: Key) -> str:
@@ -105,11 +109,11 @@ class UploadCheck:
     """
 
     def __init__(self, policy: Policy, changeset: Changeset) -> None:
-        self.refused: dict[Name, str] = {}
+        self.refused: dict[ObjectName, str] = {}
         self.schema_refusal: str | None = None
         self._policy = policy
         self._changeset = changeset
-        self._changes: dict[Name, _Change] = {}
+        self._changes: dict[ObjectName, _Change] = {}
 
     def remaining(self) -> Changeset:
         """Return the changeset without what was refused; without schema changes it may be the same object."""
@@ -157,11 +161,11 @@ class UploadCheck:
         self._check_filters(state, is_before=False)
         return len(self.refused) == count
 
-    def _refuse(self, name: Name) -> None:
+    def _refuse(self, name: ObjectName) -> None:
         self.refused[name] = refusal_reason(*name)
 
     def _enter(self, one: Any) -> None:
-        change = self._changes.setdefault((one.class_name, one.key), _Change())
+        change = self._changes.setdefault(ObjectName(one.class_name, one.key), _Change())
         if isinstance(one, CreateObject):
             change.creates = True
         elif isinstance(one, EraseObject):
@@ -195,7 +199,7 @@ class UploadCheck:
 
     # -- lists -----------------------------------------------------------------------------------
 
-    def _may_before(self, state: AccessState, name: Name, change: _Change) -> bool:
+    def _may_before(self, state: AccessState, name: ObjectName, change: _Change) -> bool:
         """Return whether lists allow a change, and the rules of properties."""
         if not self._policy.realm_privileges & Privilege.UPDATE:
             return False
@@ -223,7 +227,7 @@ class UploadCheck:
         user = Link(USER, role.removeprefix(PRIVATE_ROLE_PREFIX))
         return not change.erases and all(_linked(one) == user for one in change.edits)
 
-    def _may_change_list(self, name: Name, change: _Change) -> bool:
+    def _may_change_list(self, name: ObjectName, change: _Change) -> bool:
         """Changing the list of the realm or of a class needs two privileges (features.md §4.4)."""
         own, level = self._privileges_at(*name)
         of_class = self._policy.class_privileges(name[0])
@@ -268,7 +272,7 @@ class UploadCheck:
 
     # -- granting --------------------------------------------------------------------------------
 
-    def _may_after(self, state: AccessState, name: Name, change: _Change) -> bool:
+    def _may_after(self, state: AccessState, name: ObjectName, change: _Change) -> bool:
         """Return whether a change grants nothing that its maker does not have (spec flx.md §3.5)."""
         if not change.withheld:
             return True
@@ -298,7 +302,7 @@ class UploadCheck:
             if condition == _TRUE:
                 continue
             for key in keys - _matching(state, class_name, keys, condition):
-                self._refuse((class_name, key))
+                self._refuse(ObjectName(class_name, key))
 
 
 def _matching(state: AccessState, class_name: str, keys: set[Key], condition: Condition) -> set[Key]:

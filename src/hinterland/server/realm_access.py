@@ -19,7 +19,7 @@ from hinterland.permissions.policy import Policy
 from hinterland.permissions.rules import Rules
 from hinterland.permissions.subject import Subject
 from hinterland.permissions.system_classes import REALM
-from hinterland.permissions.upload import Name, UploadCheck
+from hinterland.permissions.upload import ObjectName, UploadCheck
 from hinterland.store.access_state import StoreAccess
 from hinterland.store.store import Store
 from hinterland.values import Key
@@ -84,7 +84,7 @@ class RealmAccess:
 
     # -- uploads ---------------------------------------------------------------------------------
 
-    def before(self, store: Store, user: str, changeset: Changeset) -> Mapping[Name, str]:
+    def before(self, store: Store, user: str, changeset: Changeset) -> Mapping[ObjectName, str]:
         """Judge a changeset by how things are before it is applied: which objects' changes are refused, and why.
 
         Raises:
@@ -98,7 +98,7 @@ class RealmAccess:
         self._check = user, check
         return dict(check.refused)
 
-    def after(self, store: Store, user: str, changeset: Changeset) -> Mapping[Name, str]:
+    def after(self, store: Store, user: str, changeset: Changeset) -> Mapping[ObjectName, str]:
         """Judge the same changeset by how things are with what is left of it; return what is refused beside."""
         assert self._check is not None, "before() comes first"
         assert self._check[0] == user, "before() was called for another user"

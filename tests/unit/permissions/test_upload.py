@@ -29,12 +29,13 @@ from hinterland.permissions.privileges import ALL, EVERYONE, Privilege
 from hinterland.permissions.rules_document import parse_rules
 from hinterland.permissions.subject import Subject
 from hinterland.permissions.system_classes import SYSTEM_CLASSES
-from hinterland.permissions.upload import Name, UploadCheck, out_of_view_reason, refusal_reason
+from hinterland.permissions.upload import UploadCheck, out_of_view_reason, refusal_reason
 from hinterland.store.access_state import StoreAccess
 from hinterland.store.applier import apply
 from hinterland.store.store import Store
 from hinterland.values import ClassKind, CollectionType, Key, Link, ObjectId, PropertyType
 
+Name = tuple[str, Key]
 P = Privilege
 NEW = 9
 
