@@ -32,7 +32,7 @@ from hinterland.permissions.system_classes import (
     permission_key,
 )
 from hinterland.realm.objects import ObjectBase
-from hinterland.values import ClassKind
+from hinterland.values import ClassKind, Key, ObjectId
 
 if TYPE_CHECKING:
     from hinterland.realm.configuration import Configuration
@@ -199,22 +199,17 @@ class PermissionLists:
         Raises:
             SchemaError: The class of the object declares no list of permissions.
         """
-        from hinterland.realm.permission_classes import ClassPermissions, RealmPermissions
+        from hinterland.realm.permission_classes import RealmPermissions
 
         realm = self._realm
         if target is realm:
             holder = realm.object(RealmPermissions, REALM_KEY)
             if holder is None:
                 holder = realm.add(RealmPermissions(id=REALM_KEY))
-                self._open(realm, holder.permissions)
+                self._open(holder.permissions, REALM, REALM_KEY)
             return holder.permissions
         if isinstance(target, type):
-            name = realm._binding(target).name
-            found = realm.object(ClassPermissions, name)
-            if found is None:
-                found = realm.add(ClassPermissions(name=name))
-                self._open(target, found.permissions)
-            return found.permissions
+            return self._of_class(realm._binding(target).name)
         if not isinstance(target, ObjectBase):
             raise UsageError(f"permissions are those of this realm, of a class or of an object, not of {target!r}")
         declaration = type(target).__hinterland__
@@ -236,16 +231,12 @@ class PermissionLists:
         for name in flags:
             if name not in FLAGS:
                 raise UsageError(f"there is no privilege {name!r}; they are {', '.join(FLAGS)}")
-        entries = self.of(target)
         owner = self.role(role) if isinstance(role, str) else role
-        found = [one for one in entries if one.role == owner]
-        if not found:
-            return self._append(entries, target, owner, flags)
-        for one in found:  # several people may have made one each; what is taken away must be gone from all
-            for name, value in flags.items():
-                if getattr(one, name) is not value:
-                    setattr(one, name, value)
-        return found[0]
+        entries = self.of(target)
+        if isinstance(target, ObjectBase):
+            return self._set(entries, owner, flags, None)
+        name, key = (CLASS, self._realm._binding(target).name) if isinstance(target, type) else (REALM, REALM_KEY)
+        return self._set(entries, owner, flags, permission_key(name, key, owner.name))
 
     def revoke(self, target: Realm | type | ObjectBase, role: str | Role) -> None:
         """Remove what a role may do from a list."""
@@ -267,7 +258,7 @@ class PermissionLists:
             admins: Identities of users who get the role "admins".
             editable: Classes in which everyone may write.
         """
-        from hinterland.realm.permission_classes import FLAGS, PERMISSION_CLASSES
+        from hinterland.realm.permission_classes import FLAGS
 
         realm = self._realm
         members = self.role(ADMINISTRATORS).members
@@ -279,33 +270,50 @@ class PermissionLists:
         nothing = dict.fromkeys(FLAGS, False)
         reading = {**nothing, "can_read": True, "can_query": True}
         writing = {**reading, "can_update": True, "can_create": True, "can_delete": True}
-        for one in (*(realm.configuration.schema or ()), *PERMISSION_CLASSES):
-            if one.__hinterland_kind__ is not ClassKind.EMBEDDED:
-                self.grant(one, ADMINISTRATORS, **everything)
-                self.grant(one, EVERYONE, **(writing if one in editable else reading))
+        open_classes = {realm._binding(one).name for one in editable}
+        for one in realm.schema:  # also those that this program does not declare
+            if one.kind is not ClassKind.EMBEDDED:
+                everyone = writing if one.name in open_classes else reading
+                for role, flags in ((ADMINISTRATORS, everything), (EVERYONE, everyone)):
+                    self._set(self._of_class(one.name), self.role(role), flags, permission_key(CLASS, one.name, role))
         self.grant(realm, ADMINISTRATORS, **everything)
         self.grant(realm, EVERYONE, **{**reading, "can_update": bool(editable)})
 
-    def _open(self, target: Realm | type, entries: List[Permission]) -> None:
+    def _of_class(self, name: str) -> List[Permission]:
+        from hinterland.realm.permission_classes import ClassPermissions
+
+        found = self._realm.object(ClassPermissions, name)
+        if found is None:
+            found = self._realm.add(ClassPermissions(name=name))
+            self._open(found.permissions, CLASS, name)
+        return found.permissions
+
+    def _open(self, entries: List[Permission], class_name: str, key: Key) -> None:
         """Say in a new list what holds without it."""
         from hinterland.realm.permission_classes import FLAGS
 
-        self._append(entries, target, self.role(EVERYONE), dict.fromkeys(FLAGS, True))
+        owner = self.role(EVERYONE)
+        self._set(entries, owner, dict.fromkeys(FLAGS, True), permission_key(class_name, key, EVERYONE))
 
-    def _append(
-        self, entries: List[Permission], target: Realm | type | ObjectBase, role: Role, flags: Mapping[str, bool]
+    def _set(
+        self, entries: List[Permission], owner: Role, flags: Mapping[str, bool], key: ObjectId | None
     ) -> Permission:
-        """Add a permission; in the lists of realm and classes all who make one for a role make the same object."""
+        """Set flags of a role in a list.
+
+        In the lists of realm and classes all who make a permission for a role make the same object, that of `key`.
+        """
         from hinterland.realm.permission_classes import Permission
 
-        realm = self._realm
-        if isinstance(target, ObjectBase):
-            made = realm.add(Permission(role=role, **flags))
+        found = [one for one in entries if one.role == owner]
+        for one in found:  # several people may have made one each; what is taken away must be gone from all
+            for name, value in flags.items():
+                if getattr(one, name) is not value:
+                    setattr(one, name, value)
+        if found:
+            return found[0]
+        if key is None:
+            made = self._realm.add(Permission(role=owner, **flags))
         else:
-            if isinstance(target, type):
-                key = permission_key(CLASS, realm._binding(target).name, role.name)
-            else:
-                key = permission_key(REALM, REALM_KEY, role.name)
-            made = realm.create(Permission, {"_id": key, "role": role, **flags}, update="modified")
+            made = self._realm.create(Permission, {"_id": key, "role": owner, **flags}, update="modified")
         entries.append(made)
         return made

@@ -184,6 +184,16 @@ def test_locking_down(path: Path) -> None:
             assert names(realm.privileges()) == of_realm
 
 
+def test_locking_down_reaches_classes_that_the_program_does_not_declare(path: Path) -> None:
+    """What only another program knows must not stay open."""
+    with opened(path, "boss"):
+        pass
+    with hl.Realm.open(hl.Configuration(path, schema=[Ticket], sync=Settings(User("boss")))) as realm, realm.write():
+        realm.permissions.lock_down()
+    with opened(path, "ada") as realm:
+        assert names(realm.privileges(Note)) == {READ, QUERY}
+
+
 def test_a_realm_whose_permissions_may_not_be_read_grants_nothing(realm: hl.Realm) -> None:
     """What the server would say cannot be known, so the app must not offer it."""
     with realm.write():
