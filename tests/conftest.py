@@ -13,6 +13,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", type=int, default=500, help="how many simulated worlds to run (default 500)")
     parser.addoption("--stress-seconds", type=float, default=4.0, help="how long concurrency tests run (default 4)")
     parser.addoption("--fuzz-seconds", type=float, default=0, help="how long each fuzz test goes on (default: once)")
+    parser.addoption("--wrong-passwords", type=int, default=100, help="how many passwords to guess (default 100)")
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,6 @@ HinterlandError
 │   └── CommitError             the commit failed, for example because the disk is full
 ├── ChangesetError              a changeset cannot be used (HL-C…)
 │   ├── BadChangesetError       malformed, or does not fit the state it is applied to
-│   ├── SchemaRefusedError      its maker may not change the schema
 │   └── TransformError          concurrent changes that contradict each other
 │       └── SchemaConflictError one class or property was added in two forms
 ├── ProtocolError               the peer broke the sync protocol (HL-P…)
@@ -72,7 +71,6 @@ __all__ = [
     "RulesError",
     "SchemaConflictError",
     "SchemaError",
-    "SchemaRefusedError",
     "SessionError",
     "StorageError",
     "SyncError",
@@ -226,12 +224,6 @@ class SchemaConflictError(TransformError):
     """Two devices added a class or property of one name in different forms; names both."""
 
     code = "HL-C003"
-
-
-class SchemaRefusedError(ChangesetError):
-    """A changeset adds classes or properties, which its maker may not; ask an administrator of the realm."""
-
-    code = "HL-C004"
 
 
 class ProtocolError(HinterlandError):

@@ -142,6 +142,9 @@ class ObjectId:
     bytes: builtins.bytes
 
     def __init__(self, value: str | builtins.bytes | ObjectId) -> None:
+        if type(value) is builtins.bytes and len(value) == 12:
+            _set_bytes(self, value)  # the quick way for what files hold
+            return
         if isinstance(value, ObjectId):
             raw = value.bytes
         elif isinstance(value, str):
@@ -153,7 +156,7 @@ class ObjectId:
             raw = bytes(value)
         if len(raw) != 12:
             raise ValueTypeError(f"{brief(value)} is not an ObjectId: 24 hex digits or 12 bytes are needed")
-        object.__setattr__(self, "bytes", raw)
+        _set_bytes(self, raw)
 
     @classmethod
     def generate(cls, unix_s: int, entropy: builtins.bytes) -> ObjectId:
@@ -180,6 +183,9 @@ class ObjectId:
 
     def __repr__(self) -> str:
         return f"ObjectId('{self.bytes.hex()}')"
+
+
+_set_bytes: Final = ObjectId.__dict__["bytes"].__set__
 
 
 @total_ordering

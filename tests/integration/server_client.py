@@ -37,13 +37,17 @@ class HttpAnswer:
     content: Any
 
 
-def http(method: str, url: str, content: Any = None, *, token: str | None = None) -> HttpAnswer:
+def http(
+    method: str, url: str, content: Any = None, *, token: str | None = None, accept: str | None = None
+) -> HttpAnswer:
     """Make one HTTP request; errors are answers, too."""
     data = content if isinstance(content, bytes) else None if content is None else json.dumps(content).encode()
     request = urllib.request.Request(url, data=data, method=method)  # noqa: S310 - our own server
     request.add_header("Content-Type", "application/json")
     if token is not None:
         request.add_header("Authorization", f"Bearer {token}")
+    if accept is not None:
+        request.add_header("Accept", accept)
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
             return HttpAnswer(response.status, dict(response.headers), json.loads(response.read() or b"null"))

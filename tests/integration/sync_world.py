@@ -46,7 +46,7 @@ class World:
     def start(self, **options: Any) -> None:
         """Start the server; the same port each time."""
         self.options |= options
-        config = Config(data=self.folder / "server", port=self.port, durable=False, **self.options)
+        config = Config(data=self.folder / "server", port=self.port, durable=False, development=True, **self.options)
         self.server = ObjectServer(config).start()
         self.port = self.server.port
 

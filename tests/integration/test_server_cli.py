@@ -32,7 +32,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_serving_until_interrupted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`serve` says where it is; the token of `token` opens a realm; Ctrl-C ends it without a traceback."""
     environment = {**os.environ, "HINTERLAND_DATA": str(tmp_path), "HINTERLAND_PORT": "0"}
-    command = [sys.executable, "-m", "hinterland.cli", "serve", "--no-anonymous"]
+    command = [sys.executable, "-m", "hinterland.cli", "serve"]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -59,20 +59,26 @@ def test_register_log_in_refresh_and_log_out(server: ObjectServer) -> None:
         ({"provider": "realm", "data": "x"}, 401, "InvalidSession"),
         ({"provider": "jwt", "data": "x.y.z"}, 401, "AuthError"),
         ({"provider": 7}, 400, "InvalidParameter"),
-        ({"provider": "password", "data": "\ud800"}, 400, "InvalidParameter"),
-        ({}, 400, "InvalidParameter"),
-        ([], 400, "BadRequest"),
+        ({"provider": "password", "data": "\ud800"}, 400, "BadRequest"),
+        ({}, 400, "MissingParameter"),
+        ([], 400, "InvalidParameter"),
         (b"{", 400, "BadRequest"),
-        (b"[" * 100_000, 400, "BadRequest"),
-        (b" " * 2_000_000, 413, "BadRequest"),
+        (b'{"provider": "x", "user_info": {"a": ' + b"[" * 100_000, 400, "BadRequest"),
+        (b'{"provider": "\xff"}', 400, "BadRequest"),
+        (b" " * 2_000_000, 413, "BodyTooLarge"),
     ],
 )
 def test_bad_requests_have_a_status_and_a_name(server: ObjectServer, content: object, status: int, name: str) -> None:
-    """With exactly `Content-Type: application/json`, or SDKs do not parse it (wire.md §0 trap 7)."""
+    """As a problem (RFC 9457); SDKs, which accept JSON only, get that content type exactly (wire.md §0 trap 7)."""
     http("POST", server.url + "/auth", password("taken", "other", register=True))
     answer = http("POST", server.url + "/auth", content)
     assert (answer.status, answer.content["error_code"]) == (status, name)
-    assert answer.headers["content-type"] == "application/json"
+    assert answer.content["status"] == status
+    assert {"type", "title", "detail", "error", "link"} <= set(answer.content)
+    assert answer.headers["content-type"] == "application/problem+json"
+    again = http("POST", server.url + "/auth", content, accept="application/json")
+    assert again.headers["content-type"] == "application/json"
+    assert again.content == answer.content
 
 
 def test_tokens_of_another_issuer(server: ObjectServer) -> None:
@@ -128,14 +134,30 @@ def test_the_original_sdks_log_in(server: ObjectServer) -> None:
     anonymous = http("POST", app + "/auth/providers/anon-user/login", {}).content
     profile = http("GET", base + "/auth/profile", token=anonymous["access_token"]).content
     assert [one["provider_type"] for one in profile["identities"]] == ["anon-user"]
-    assert http("POST", app + "/auth/providers/nope/login", {}).content["error_code"] == "AuthProviderNotFound"
+    refused = http("POST", app + "/auth/providers/nope/login", {})
+    assert refused.content["error_code"] == "AuthProviderNotFound"
+    for answer in (refused, http("GET", base + "/nope"), http("GET", base + "/auth/profile")):
+        assert answer.headers["content-type"] == "application/json"  # or they do not parse it (wire.md §0 trap 7)
+
+
+def test_the_longest_tokens_are_accepted(server: ObjectServer) -> None:
+    """Whatever the API lets into a token, it takes back: long names of apps and realms, in any script."""
+    made = http("POST", server.url + "/auth", {"provider": "anonymous", "app_id": "\U0001f600" * 128})
+    path = "/~/" + "ä" * 480
+    body = {"provider": "realm", "data": made.content["refresh_token"]["token"], "path": path}
+    scoped = http("POST", server.url + "/auth", body)
+    with RawClient(server.url, scoped.content["access_token"]["token"]) as client:
+        client.join(path)
+    assert http("POST", server.url + "/auth", {"provider": "anonymous", "app_id": "x" * 129}).status == 400
+    login = f"{server.url}/api/client/v2.0/app/{'x' * 129}/auth/providers/anon-user/login"
+    assert http("POST", login, {}).status == 400
 
 
 def test_health_and_unknown_routes(server: ObjectServer) -> None:
     """Health needs no token; what is not there is a JSON 404."""
     assert http("GET", server.url + "/health").content["status"] == "ok"
     answer = http("GET", server.url + "/nope")
-    assert (answer.status, answer.headers["content-type"]) == (404, "application/json")
+    assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
 def test_passwords_and_tokens_are_not_in_the_database(server: ObjectServer) -> None:
@@ -143,7 +165,7 @@ def test_passwords_and_tokens_are_not_in_the_database(server: ObjectServer) -> N
     made = http("POST", server.url + "/auth", password("hidden", "correct horse", register=True))
     token = made.content["refresh_token"]["token"]
     claims = jwt.decode(token, options={"verify_signature": False})
-    raw = b"".join(file.read_bytes() for file in Path(server.config.data).glob("users.hldb*"))
+    raw = b"".join(file.read_bytes() for file in Path(server.config.data).glob("*.hldb*"))
     assert b"$argon2id$" in raw
     for secret in (b"correct horse", claims["jti"].encode(), base64.b64encode(b"correct horse")):
         assert secret not in raw

@@ -174,8 +174,7 @@ class Recorder(InstructionWriter):
             width: How many values a row has; the key is the first.
 
         Returns:
-            `encode(rows)`. A refused value raises UnicodeEncodeError or ValueTypeError, and strings may
-            have been defined by then: take a `mark` before, and `return_to` it.
+            `encode(rows)`. If it refuses a value, none of the rows is recorded.
         """
         shapes, bind = self._row_binding(class_schema, fields)
         return rows_function(_key_shape(class_schema), shapes, tuple(places), width)(self, bind)

@@ -82,7 +82,7 @@ _KEY: Final[dict[PropertyType, str]] = {
     PropertyType.GLOBAL_KEY: "encode_key(key)",
 }
 
-# The same as text; constants and tables are text then, see _TEXT_GLOBALS.
+# The same as text; constants and tables are text then, see _text_globals.
 _VALUE_TEXT: Final[dict[PropertyType, str]] = {
     PropertyType.INT: _INT,
     PropertyType.BOOL: _VALUE[PropertyType.BOOL][0],
@@ -139,22 +139,26 @@ _GLOBALS: Final[dict[str, Any]] = {
     "three": b"\x03",
 }
 
-_TEXT_GLOBALS: Final[dict[str, Any]] = _GLOBALS | {
-    "bools": ("\x00", "\x01"),
-    "eleven": "\x0b",
-    "encode_int": lambda value: encode_int(value).decode(_LATIN),
-    "encode_size": lambda size: _size(size).decode(_LATIN),
-    "encode_string": lambda value: sized_text(value).decode(_LATIN),
-    "join": "".join,
-    "null": "\x00",
-    "one": "\x01",
-    "pairs": tuple(pair.decode(_LATIN) for pair in PAIRS),
-    "small": tuple(each.decode(_LATIN) for each in SMALL),
-    "ten": "\x0a",
-    "three": "\x03",
-}
-
 Factory: TypeAlias = Callable[..., Callable[..., Any]]
+
+
+@lru_cache(maxsize=1)
+def _text_globals() -> dict[str, Any]:
+    """Return the names that generated text functions use; the tables take a while."""
+    return _GLOBALS | {
+        "bools": ("\x00", "\x01"),
+        "eleven": "\x0b",
+        "encode_int": lambda value: encode_int(value).decode(_LATIN),
+        "encode_size": lambda size: _size(size).decode(_LATIN),
+        "encode_string": lambda value: sized_text(value).decode(_LATIN),
+        "join": "".join,
+        "null": "\x00",
+        "one": "\x01",
+        "pairs": tuple(pair.decode(_LATIN) for pair in PAIRS),
+        "small": tuple(each.decode(_LATIN) for each in SMALL),
+        "ten": "\x0a",
+        "three": "\x03",
+    }
 
 
 def is_general(kind: PropertyType) -> bool:
@@ -280,9 +284,8 @@ def row_function(key: KeyShape, fields: tuple[FieldShape, ...]) -> Factory:
 def rows_function(key: KeyShape, fields: tuple[FieldShape, ...], places: tuple[int, ...], width: int) -> Factory:
     """Return a factory of functions that encode many objects, given as whole rows.
 
-    The rows have `width` values, the key first; `places` says where in them the fields are. The
-    function stops at the first value it refuses, as ValueTypeError or UnicodeEncodeError; what it
-    recorded until then is the caller's to undo.
+    The rows have `width` values, the key first; `places` says where in them the fields are. If the
+    function refuses a value, it has recorded none of the rows.
     """
     names = ["key", *(f"_{place}" for place in range(1, width))]
     for index, place in enumerate(places):
@@ -301,7 +304,7 @@ def rows_function(key: KeyShape, fields: tuple[FieldShape, ...], places: tuple[i
         key=_key_source(key, _KEY_TEXT),
         parts="".join(f"{{({part})}}" for part in parts),
     )
-    return _compile(source, _TEXT_GLOBALS)
+    return _compile(source, _text_globals())
 
 
 def _constants(fields: tuple[FieldShape, ...]) -> list[str]:

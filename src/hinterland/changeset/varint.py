@@ -8,6 +8,7 @@ Source: spec merge.md §1.1.
 
 from __future__ import annotations
 
+import struct
 from typing import Final
 
 from hinterland.errors import BadChangesetError, ValueTypeError
@@ -34,17 +35,22 @@ SMALL_MAX: Final = 8191
 UINT32_MAX: Final = 2**32 - 1
 UINT64_MAX: Final = 2**64 - 1
 
-SMALL: Final[tuple[bytes, ...]] = (
-    *(bytes((value,)) for value in range(64)),
-    *(bytes((0x80 | value & 0x7F, value >> 7)) for value in range(64, SMALL_MAX + 1)),
-)
+
+def _pairs(last: bytes) -> tuple[bytes, ...]:
+    """Return all pairs of a byte that is not the last and one of `last`, in one go since imports pay for it."""
+    low = bytes(range(0x80, 0x100))
+    raw = bytearray(2 * len(low) * len(last))
+    raw[::2] = low * len(last)
+    raw[1::2] = b"".join([bytes((high,)) * len(low) for high in last])
+    return struct.unpack("2s" * (len(raw) // 2), raw)
+
+
+SMALL: Final[tuple[bytes, ...]] = (*[bytes((value,)) for value in range(64)], *_pairs(bytes(range(64)))[64:])
 """The encodings of 0 to `SMALL_MAX`: lengths, indices and most counters come from here."""
 
 
 PAIR_MASK: Final = 0x3FFF
-PAIRS: Final[tuple[bytes, ...]] = tuple(
-    bytes((0x80 | value & 0x7F, 0x80 | value >> 7)) for value in range(PAIR_MASK + 1)
-)
+PAIRS: Final[tuple[bytes, ...]] = _pairs(bytes(range(0x80, 0x100)))
 """The two bytes of each group of 14 bits that is not the last: most keys need one such pair."""
 PAIR_MAX: Final = ((SMALL_MAX + 1) << 14) - 1
 

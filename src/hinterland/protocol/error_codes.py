@@ -25,7 +25,7 @@ class ErrorCode(NamedTuple):
     @property
     def should_client_reset(self) -> bool:
         """Whether the client's copy has to be replaced."""
-        return self.action == "ClientReset"
+        return self.action.startswith("ClientReset")
 
 
 ERROR_CODES: Final[dict[int, ErrorCode]] = {
@@ -58,7 +58,8 @@ ERROR_CODES: Final[dict[int, ErrorCode]] = {
     223: ErrorCode("the file belongs to another user", "ClientReset"),
     225: ErrorCode("invalid schema change", "ApplicationBug"),
     229: ErrorCode("the server is busy", "Transient", try_again=True),
-    230: ErrorCode("write not allowed", "ClientReset"),
+    # Making the refused changes again would only have them refused again (wire.md §10.2).
+    230: ErrorCode("write not allowed", "ClientResetNoRecovery"),
 }
 
 DETAIL_CHARS_MAX: Final = 1000

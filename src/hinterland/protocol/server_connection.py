@@ -118,9 +118,22 @@ class ServerConnection:
             session.end()
 
     def take_output(self) -> list[bytes]:
-        """Return the messages to send, each a WebSocket message of its own, oldest first."""
+        """Return the messages to send, each a WebSocket message of its own, oldest first; empty ones were withheld."""
         output, self._output = self._output, []
         return output
+
+    def withhold(self, session: ServerSession | None = None, taken: list[bytes] | None = None) -> None:
+        """Forget what a session, or every one, was about to be sent of its realm: its user may no longer read that.
+
+        Args:
+            session: Whose DOWNLOADs are forgotten; None for everything.
+            taken: Messages that were taken but not sent yet; those to forget become empty.
+        """
+        head = b"" if session is None else b"download %d " % session.number
+        for messages in (self._output, taken or []):
+            for number, data in enumerate(messages):
+                if data.startswith(head):
+                    messages[number] = b""
 
     def take_requests(self) -> list[Request]:
         """Return the requests to carry out, oldest first."""

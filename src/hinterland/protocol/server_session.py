@@ -219,7 +219,6 @@ class ServerSession:
 
     __slots__ = (
         "__weakref__",
-        "_can_write",
         "_claim",
         "_connection",
         "_has_sent",
@@ -235,6 +234,8 @@ class ServerSession:
         "_progress",
         "_recorded",
         "_threshold",
+        "can_change_schema",
+        "can_write",
         "client_version_seen",
         "has_failed",
         "has_lost_upload",
@@ -258,12 +259,15 @@ class ServerSession:
         """Something was refused: what the session requested after it must not be carried out."""
         self.has_lost_upload = False
         """Set by the driver when it refuses an upload: those behind it must not be integrated either."""
+        self.can_write = True
+        """For the driver: whether uploads of this session may change objects, at this moment."""
+        self.can_change_schema = True
+        """For the driver: whether they may bring new classes and properties."""
         self.state = SessionState.OPENING
         self.ident = 0
         self.server_version_sent = 0  # the download cursor: everything up to here was sent,
         self.client_version_seen = 0  # and by then this much of the client was integrated
         self._need_ident = bind.need_ident
-        self._can_write = True
         self._claim: Ident | None = None
         self._inbox: deque[SessionMessage] | None = None  # what came while a request was under way
         self._latest_version = 0
@@ -381,9 +385,6 @@ class ServerSession:
         if refusal is not None:
             self.fail(*refusal)
             return
-        if upload.entries and not self._can_write:
-            self.fail(230, f"{self.path!r} is read-only for this user")
-            return
         known = self._threshold.client_version
         entries = tuple(entry for entry in upload.entries if entry.client_version > known)
         self._progress = progress
@@ -426,12 +427,16 @@ class ServerSession:
 
     # -- from the driver ------------------------------------------------------------------------
 
-    def realm_opened(self, path: str | None = None, *, can_write: bool = True) -> None:
+    def set_rights(self, *, can_write: bool, can_change_schema: bool) -> None:
+        """Say what the session's uploads may do from now on; the driver looks at it when it integrates them."""
+        self.can_write = can_write
+        self.can_change_schema = can_change_schema
+
+    def realm_opened(self, path: str | None = None) -> None:
         """The realm exists and the user may use it; `path` is its proper name."""
         if self.state is not SessionState.OPENING:
             return
         self.path = path or self.path
-        self._can_write = can_write
         if self._need_ident:
             self.state = SessionState.ALLOCATING
             self._connection.request(AllocateIdent(self))

@@ -32,7 +32,7 @@ _SPECIAL: Final = frozenset({PropertyType.LINK, PropertyType.MIXED})
 
 
 class RowPlan(NamedTuple):
-    """How to record objects of which certain values were given; `encode_many` takes rows with their row number."""
+    """How to record objects of which certain values were given; `encode_many` takes whole images."""
 
     encode: Callable[[Any, Any], None]
     pick: Callable[[Any], Any]
@@ -72,7 +72,7 @@ def _make_plan(binding: Binding, mask: int) -> RowPlan:
     assert recorder is not None
     schema = binding.table.schema
     encode = recorder.row_encoder(schema, fields)
-    encode_many = None if any(decoders) else recorder.rows_encoder(schema, fields, indices, len(binding.singles) + 1)
+    encode_many = None if any(decoders) else recorder.rows_encoder(schema, fields, indices, len(binding.singles))
     return RowPlan(encode, _picker(indices, decoders), encode_many)
 
 
@@ -313,19 +313,19 @@ def _add_batch(realm: Realm, binding: Binding, batch: list[Any]) -> None:
 
 
 def _insert(realm: Realm, binding: Binding, images: list[list[Any]], first: int) -> None:
-    """Write the images as rows; all or none."""
-    row = first
-    for image in images:
-        image.append(row)
-        row += 1
+    """Write the images as rows from `first` on; all or none.
+
+    Only the first row is told its number. SQLite gives the next ones to the others, since there are
+    none beyond.
+    """
     connection = realm._store.connection
+    table = binding.table.name
     try:
-        insert_rows(connection, binding.table.name, binding.image_columns, images)
+        insert_rows(connection, table, [*binding.image_columns, "_row"], [(*image, first) for image in images[:1]])
+        insert_rows(connection, table, binding.image_columns, images[1:])
     except BaseException as error:
         # Cheaper than a savepoint, which would copy every page that the batch touches.
-        connection.execute(f"DELETE FROM {binding.quoted} WHERE _row>=? AND _row<?", (first, row))
-        for image in images:
-            image.pop()
+        connection.execute(f"DELETE FROM {binding.quoted} WHERE _row>=?", (first,))
         if isinstance(error, sqlite3.IntegrityError):
             raise _duplicate(binding, images) from error
         raise
@@ -342,12 +342,8 @@ def _record_batch(binding: Binding, objects: list[Any], images: list[list[Any]])
         some = images if begin == 0 and end == len(images) else images[begin:end]
         begin = end
         if encode_many is not None:
-            mark = recorder.mark()
-            try:
-                encode_many(some)
-                continue
-            except UnicodeEncodeError:  # bytes that are no text
-                recorder.return_to(mark)
+            encode_many(some)
+            continue
         for image in some:
             encode(image[0], pick(image))
 

@@ -28,12 +28,12 @@ from hinterland.errors import (
     UsageError,
     WrongThreadError,
 )
+from hinterland.realm.whole_class import WholeClass
 from hinterland.schema.declaration import Declaration
-from hinterland.store.connection import SQLITE_ERRORS, storage_error
 from hinterland.store.layout import quote
 from hinterland.store.sqlform import SqlValue, key_from_sql
 from hinterland.store.table import Table
-from hinterland.values import Key, PropertyType
+from hinterland.values import Key, ObjectId, PropertyType
 
 if TYPE_CHECKING:
     from hinterland.realm.ahead import Elements, Page
@@ -45,6 +45,9 @@ __all__ = ["UNMANAGED", "Attempt", "Binding", "Image", "Unmanaged", "synchronise
 
 Image = Sequence[Any]
 Writer: TypeAlias = "Callable[[ObjectBase, Any], None]"
+
+
+_new: Final = object.__new__
 
 
 class Attempt:
@@ -132,6 +135,7 @@ class Binding:
         self.structure = object()
         self.side_stamp = object()
         self.plans: dict[int, Any] = {}
+        self.whole = WholeClass(self)
         self._refusing_writers: list[Writer] = [self._refuse_write] * len(self.singles)
         self.attach()
 
@@ -154,14 +158,30 @@ class Binding:
         self.select = f"SELECT {', '.join([*names, '_row'])} FROM {self.quoted}"
         self.select_one = f"{self.select} WHERE _row=?"
         self.select_by_key = f"{self.select} WHERE {names[0] if names else '_row'}=?"
-        self.image_columns = [*names, "_row"]
+        self.image_columns = names
         self.key_type = table.key_type
+        self.find_by_key = self._finder()
         self.targets: list[Binding | None] = [None] * len(self.singles)
         self.has_generated_key = bool(self.singles) and self.singles[0].is_generated
         self.plans = {}
         self._active_writers = [self._writer(place) for place in range(len(columns))]
         self.is_writing = self.is_writing  # which chooses the writers
         self.renew()
+
+    def _finder(self) -> Callable[[Any], ObjectBase | None]:
+        """Make the function that returns the object with a key; see `realm.generated`."""
+        from hinterland.realm.generated import check_source, finder_factory
+
+        if not self.singles or self.key_type is None:
+            return self._refuse_lookup
+        one = self.singles[0]
+        nullable = one.declared.property.nullable
+        is_plain = one.declared.value_class in (int, str, ObjectId)
+        check = check_source(one.type, nullable=nullable, is_plain=is_plain, variable="v", convert="convert")
+        return finder_factory(check)(self, one.convert)
+
+    def _refuse_lookup(self, key: Any) -> NoReturn:
+        raise UsageError(f"{self.name} is an embedded class; its objects have no key")
 
     def _writer(self, place: int) -> Writer:
         """Make the function that changes a single value; see `realm.generated`."""
@@ -185,6 +205,7 @@ class Binding:
         self.stamp: list[Any] = [self.table.updates, self.realm._attempt]
         self.structure = object()
         self.side_stamp = object()
+        self.whole.clear()
         self.forget_ahead()
 
     def forget_ahead(self) -> None:
@@ -198,6 +219,7 @@ class Binding:
         """Move to the snapshot that this realm's own commit made: fresh images stay so."""
         self.stamp[0] = self.table.updates
         self.stamp[1] = None
+        self.whole.clear()
 
     def is_undone(self, stamp: list[Any], row: int) -> bool:
         """Return whether the row was made by a transaction that was rolled back."""
@@ -234,10 +256,7 @@ class Binding:
         pending = table.inserts.get(row)
         if pending is not None:
             return pending if self.is_identity else [pending[index] for index in self.file_index]
-        try:
-            image: Image | None = self.direct(self.select_one, (row,)).fetchone()
-        except SQLITE_ERRORS as error:
-            raise storage_error(error, self.realm.path) from error
+        image: Image | None = self.whole.row(row)
         if image is not None and table.updates:
             return self.overlay(row, image)
         return image
@@ -254,7 +273,7 @@ class Binding:
 
     def handle(self, row: int, image: Image) -> ObjectBase:
         """Return an object for a row whose image was just read."""
-        obj = object.__new__(self.cls)
+        obj: ObjectBase = _new(self.cls)
         obj._binding = self
         obj._row = row
         obj._image = image
@@ -263,21 +282,48 @@ class Binding:
 
     def find(self, raw_key: SqlValue) -> ObjectBase | None:
         """Return the object with a key, given in SQL form."""
-        if self.is_writing or raw_key is None:
+        table = self.table
+        if table.inserts or raw_key is None:
             assert self.key_type is not None
-            return self.get(self.table.find(key_from_sql(self.key_type, raw_key)))
-        try:
-            image = self.direct(self.select_by_key, (raw_key,)).fetchone()
-        except SQLITE_ERRORS as error:
-            raise storage_error(error, self.realm.path) from error
-        return None if image is None else self.handle(image[-1], image)
+            return self.get(table.find(key_from_sql(self.key_type, raw_key)))
+        whole = self.whole
+        image: Image | None = whole.by_key.get(raw_key)
+        if image is None or whole.structure is not self.structure or whole.updates is not table.updates:
+            image = whole.key(raw_key)
+            if image is None:
+                return None
+        row: int = image[-1]
+        if table.updates:
+            image = self.overlay(row, image)
+        obj: ObjectBase = _new(self.cls)
+        obj._binding = self
+        obj._row = row
+        obj._image = image
+        obj._stamp = self.stamp
+        return obj
 
     def get(self, row: int | None) -> ObjectBase | None:
         """Return the object in a row; None if there is none (any more)."""
         if row is None:
             return None
-        image = self.load(row)
-        return None if image is None else self.handle(row, image)
+        table = self.table
+        whole = self.whole
+        image: Image | None = whole.by_row.get(row)
+        if (
+            image is None
+            or table.updates
+            or whole.structure is not self.structure
+            or whole.updates is not table.updates
+        ):
+            image = self.load(row)
+            if image is None:
+                return None
+        obj: ObjectBase = _new(self.cls)
+        obj._binding = self
+        obj._row = row
+        obj._image = image
+        obj._stamp = self.stamp
+        return obj
 
     def with_children(self) -> list[Binding]:
         """Return this binding and those of all embedded classes below it."""

@@ -1,4 +1,7 @@
-"""What realms do with their files: compact, copy, export, import."""
+"""What realms do with their files: compact, copy, export, import.
+
+What does the work is loaded when it is first needed; most programs never do.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,13 @@ from typing import TYPE_CHECKING, cast
 
 from hinterland.errors import ReadOnlyError, UsageError
 from hinterland.store.connection import check_key
-from hinterland.store.json_export import TextSink, export_json
-from hinterland.store.json_import import TextSource, import_json
 from hinterland.store.store import Store
-from hinterland.store.upkeep import compact, file_bytes, used_bytes, write_copy
 
 if TYPE_CHECKING:
     from hinterland.realm.configuration import Configuration
     from hinterland.realm.realm import Realm
+    from hinterland.store.json_export import TextSink
+    from hinterland.store.json_import import TextSource
 
 __all__ = ["FileCare", "compact_on_launch"]
 
@@ -25,7 +27,11 @@ Progress = Callable[[int, int], object]
 def compact_on_launch(configuration: Configuration, store: Store) -> None:
     """Compact a file that is being opened, if the program wants to."""
     decide = configuration.compact_on_launch
-    if decide is not None and not store.read_only and decide(*used_bytes(store)):
+    if decide is None or store.read_only:
+        return
+    from hinterland.store.upkeep import compact, used_bytes
+
+    if decide(*used_bytes(store)):
         compact(store)
 
 
@@ -45,6 +51,8 @@ class FileCare:
     @property
     def file_size(self) -> int:
         """The size of the realm's file and write-ahead log in bytes."""
+        from hinterland.store.upkeep import file_bytes
+
         cast("Realm", self)._check()
         return file_bytes(self._store.path)
 
@@ -54,6 +62,8 @@ class FileCare:
         Returns:
             False if that has to wait, because another instance or process has the file open.
         """
+        from hinterland.store.upkeep import compact
+
         realm = self._idle("compact")
         if self._store.read_only:
             raise ReadOnlyError(f"{realm.path} was opened read-only")
@@ -75,6 +85,8 @@ class FileCare:
         Raises:
             StorageError: The file exists, or cannot be written; nothing of it is left.
         """
+        from hinterland.store.upkeep import write_copy
+
         self._idle("write_copy")
         check_key(encryption_key, "write_copy: encryption_key")
         write_copy(self._store, path, encryption_key)
@@ -86,6 +98,8 @@ class FileCare:
             stream: A text stream, such as `open(path, "w", encoding="utf-8")`.
             progress: Called now and then with (objects written, objects in all).
         """
+        from hinterland.store.json_export import export_json
+
         self._idle("export_json")
         return export_json(self._store, stream, progress)
 
@@ -103,6 +117,8 @@ class FileCare:
             ValueTypeError: The document is malformed, or a value does not fit its property.
             SchemaError: The file has a property of another type.
         """
+        from hinterland.store.json_import import import_json
+
         realm = self._idle("import_json")
         if self._store.read_only:
             raise ReadOnlyError(f"{realm.path} was opened read-only")

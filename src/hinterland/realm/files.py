@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +46,8 @@ class OpenFile:
             if found is None:
                 found = cls(name, name, key=key)
                 if in_memory:
+                    import tempfile
+
                     found.directory = tempfile.mkdtemp(prefix="hinterland-")
                     found.path = str(Path(found.directory) / "realm.hldb")
                 cls._open[place] = found
@@ -66,6 +66,8 @@ class OpenFile:
                 if one is self:
                     del self._open[place]
         if self.directory is not None:
+            import shutil
+
             shutil.rmtree(self.directory, ignore_errors=True)
 
     @classmethod

@@ -6,7 +6,6 @@ nobody else can pin it, so it is copied into a temporary file.
 
 from __future__ import annotations
 
-import tempfile
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +78,8 @@ def _open(realm: Realm) -> Realm:
         store = open_frozen(file.path, realm._store.version, realm._store.key)
         if store is None:
             file.release()
+            import tempfile
+
             directory = tempfile.mkdtemp(prefix="hinterland-")
             file = OpenFile(realm.path, str(Path(directory) / "realm.hldb"), directory, 1)
             copy_snapshot(realm._store, file.path)

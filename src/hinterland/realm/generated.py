@@ -1,11 +1,12 @@
 """Generated functions that read and change values of live objects.
 
-Three kinds of functions run for each value that a program touches; each is straight-line code for one
+These functions run for each value that a program touches; each is straight-line code for one
 type of property in one place of the image (`realm.binding`):
 
 - a *getter* checks that the image is current and the thread the realm's, and reads the image,
 - a *setter* checks the new value, then the same, and calls the writer,
-- a *writer* belongs to a class of an open realm, and changes buffer and image and records that.
+- a *writer* belongs to a class of an open realm, and changes buffer and image and records that,
+- a *finder* checks a key and makes the object that has it.
 
 The generated text depends on types and indices only; no name of a program becomes source text.
 """
@@ -22,7 +23,14 @@ from hinterland.realm.binding import synchronise
 from hinterland.schema.declaration import MISSING
 from hinterland.values import INT_MAX, INT_MIN, STRING_BYTES_MAX, ObjectId, PropertyType
 
-__all__ = ["check_source", "getter_factory", "link_getter_factory", "setter_factory", "writer_factory"]
+__all__ = [
+    "check_source",
+    "finder_factory",
+    "getter_factory",
+    "link_getter_factory",
+    "setter_factory",
+    "writer_factory",
+]
 
 Factory: TypeAlias = Callable[..., Callable[..., Any]]
 
@@ -45,6 +53,7 @@ _GLOBALS: Final[dict[str, Any]] = {
     "SIZE_MAX": STRING_BYTES_MAX,
     "ObjectId": ObjectId,
     "get_ident": get_ident,
+    "new": object.__new__,
     "synchronise": synchronise,
 }
 
@@ -130,6 +139,34 @@ def make(b, encode):
         {record}
     return write
 """
+
+
+_FINDER: Final = """
+def make(b, convert):
+    whole = b.whole
+    cls = b.cls
+    def find(v):
+        {check}
+        image = whole.by_key.get(v)
+        if image is None or whole.structure is not b.structure or whole.updates is not b.table.updates or whole.updates:
+            return b.find(v)
+        obj = new(cls)
+        obj._binding = b
+        obj._row = image[-1]
+        obj._image = image
+        obj._stamp = b.stamp
+        return obj
+    return find
+"""
+
+
+@lru_cache(maxsize=64)
+def finder_factory(check: str) -> Factory:
+    """Return what makes the function that finds the object with a key; see `setter_factory` for `check`.
+
+    The factory takes the binding and the conversion that `check` calls `convert`.
+    """
+    return _compile(_FINDER.format(check=check))
 
 
 @lru_cache(maxsize=4096)

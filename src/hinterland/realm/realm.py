@@ -293,11 +293,11 @@ class Realm(Snapshots, FileCare, Access):
 
     def object(self, cls: type[O], key: Any) -> O | None:
         """Return the object with a primary key, or None."""
-        binding = self._binding(cls)
-        if binding.key_type is None:
-            raise UsageError(f"{binding.name} is an embedded class; its objects have no key")
-        raw = binding.singles[0].convert(key)
-        return cast("O | None", binding.find(raw))
+        binding = self._by_class.get(cls)
+        if binding is None or get_ident() != binding.thread:
+            binding = self._binding(cls)
+        found: Any = binding.find_by_key(key)
+        return found  # type: ignore[no-any-return]
 
     def objects(self, cls: type[O]) -> Results[O]:
         """Return all objects of a class: live, and read when used."""

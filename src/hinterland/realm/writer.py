@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -26,6 +25,8 @@ class Writer:
     def __init__(self, configuration: Configuration, session: Any) -> None:
         self._configuration = configuration
         self._session = session
+        from concurrent.futures import ThreadPoolExecutor
+
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="hinterland-writer")
         self._realm: Realm | None = None
 

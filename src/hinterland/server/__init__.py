@@ -5,6 +5,8 @@ from __future__ import annotations
 try:
     from hinterland.server import providers
     from hinterland.server.config import Config
+    from hinterland.server.mail import ConsoleMail, Mail, MailSender, MailTexts, SmtpMail
+    from hinterland.server.rate_limits import RateLimits
     from hinterland.server.server import ObjectServer
 except ModuleNotFoundError as error:
     if error.name is None or error.name.startswith("hinterland"):
@@ -13,4 +15,14 @@ except ModuleNotFoundError as error:
         f"hinterland.server needs the server extra: pip install 'hinterland[server]' ({error})", name=error.name
     ) from error
 
-__all__ = ["Config", "ObjectServer", "providers"]
+__all__ = [
+    "Config",
+    "ConsoleMail",
+    "Mail",
+    "MailSender",
+    "MailTexts",
+    "ObjectServer",
+    "RateLimits",
+    "SmtpMail",
+    "providers",
+]

@@ -22,18 +22,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hinterland._version import __version__
+from hinterland.errors import AuthenticationError, StorageError
 from hinterland.protocol.codec import PROTOCOL_VERSION_MAX, Subprotocol, negotiate
 from hinterland.protocol.server_connection import ServerConnection
-from hinterland.server.app_services import app_services_routes
-from hinterland.server.auth import auth_routes
+from hinterland.server.api.api import Api
 from hinterland.server.config import Config
 from hinterland.server.connection import ClientConnection, Event, Receive, Send
-from hinterland.server.http import error_response
-from hinterland.server.layout import DataDirectory
-from hinterland.server.logins import LoginError, Logins
+from hinterland.server.first_admin import make_first_admin
+from hinterland.server.gate import Gate
+from hinterland.server.logins import Logins
+from hinterland.server.office import Office
+from hinterland.server.permissions import PathPermissions
+from hinterland.server.problems import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, ApiError, Problem, problem_response
 from hinterland.server.realms import Realms
-from hinterland.server.tokens import Principal, Tokens
-from hinterland.server.users import Users
+from hinterland.server.tls import insists_on_tls, with_hsts
+from hinterland.server.tokens import Principal
 
 __all__ = ["App"]
 
@@ -52,20 +55,31 @@ class App:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._data = DataDirectory(config.data)
-        self.tokens = Tokens(self._data.signing_key())
-        self.users = Users(self._data.users_file)
-        self.logins = Logins(config, self.users, self.tokens)
-        self._realms = Realms(config, self._data)
+        self.office = Office(config)
+        self.tokens = self.office.tokens
+        self.directory = self.office.directory
+        self.logins = Logins(config, self.directory, self.office.issuer)
+        self._realms = Realms(config, self.office.data)
+        self._gate = Gate(self.office, self._realms, leeway_s=config.token_leeway_s)
+        self._insists_on_tls = insists_on_tls(config)
+        make_first_admin(config, self.directory, self.logins.passwords)
         self._connections: set[ClientConnection] = set()
         self._is_stopping = False
         self._all_gone: asyncio.Event | None = None
         self._reaper: asyncio.Task[None] | None = None
+        self.api = Api(
+            config,
+            self.office,
+            self.logins,
+            PathPermissions(self.directory),
+            self.office.data.realm_file,
+            self._realms.delete,
+        )
         self._http = Starlette(
             routes=[
                 Route("/health", self._health, methods=["GET"]),
-                *auth_routes(self.logins),
-                *app_services_routes(self.logins, config.public_url),
+                Route("/healthz", self._health, methods=["GET"]),
+                *self.api.routes(),
             ],
             exception_handlers={HTTPException: _http_error, Exception: _internal_error},
             lifespan=self._lifespan,
@@ -74,14 +88,16 @@ class App:
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI)."""
         if scope["type"] != "websocket":
-            await self._http(scope, receive, send)
+            await self._http(scope, receive, with_hsts(send) if self._insists_on_tls else send)
             return
         connection = await self._accept(scope, receive, send)
         if connection is not None:
             self._connections.add(connection)
+            self._gate.enter(connection)
             try:
                 await connection.run(receive)
             finally:
+                self._gate.leave(connection)
                 self._connections.discard(connection)
                 if self._all_gone is not None and not self._connections:
                     self._all_gone.set()
@@ -97,9 +113,15 @@ class App:
             await _deny(scope, send, 404, "NotFound", "there is no WebSocket here; use /realm-sync")
             return None
         try:
-            principal = self.logins.check_access(_token_of(scope))
-        except LoginError as error:
-            await _deny(scope, send, error.status, error.name, str(error))
+            self._gate.open()
+            principal = self.office.issuer.check_access(_token_of(scope))
+        except AuthenticationError as error:
+            # Suspended or expired: clients ask for another token, which tells them more (wire.md §1.5).
+            await _deny(scope, send, 401, "InvalidSession", str(error))
+            return None
+        except StorageError as error:
+            _log.error("nobody can be let in: %s", error)
+            await _deny(scope, send, 503, "InternalServerError", "the server cannot look up users now")
             return None
         offered = scope.get("subprotocols") or []
         chosen = negotiate(offered)
@@ -131,6 +153,7 @@ class App:
             self._realms,
             principal,
             send,
+            register=self._gate,
             backlog_bytes_max=self.config.backlog_bytes_max,
             body_bytes_max=self.config.body_bytes_max,
         )
@@ -139,6 +162,7 @@ class App:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        self._gate.open()
         yield
         await self.stop()
 
@@ -172,8 +196,10 @@ class App:
         if self._reaper is not None:
             self._reaper.cancel()
             self._reaper = None
+        self._gate.close()
+        await self.logins.close()
         await self._realms.close()
-        self.users.close()
+        self.office.close()
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse({"version": __version__, "status": "stopping" if self._is_stopping else "ok"})
@@ -221,11 +247,23 @@ async def _deny(scope: Event, send: Send, status: int, name: str, message: str) 
     await send({"type": "websocket.http.response.body", "body": body})
 
 
-async def _http_error(_: Request, error: Any) -> Response:
+async def _http_error(request: Request, error: Any) -> Response:
+    """Answer what no route of ours does."""
+    kinds = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
     phrase = HTTPStatus(error.status_code).phrase
-    return error_response(error.status_code, phrase.replace(" ", ""), str(error.detail))
+    problem = kinds.get(error.status_code) or Problem(error.status_code, phrase.replace(" ", ""), phrase)
+    response = problem_response(ApiError(problem, str(error.detail)), _accepted(request))
+    response.headers.update(error.headers or {})
+    return response
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return error_response(500, "InternalServerError", "internal error")
+    return problem_response(ApiError(INTERNAL, "internal error"), _accepted(request))
+
+
+def _accepted(request: Request) -> str:
+    """Return what content types the client understands; App Services clients only one, whatever they say."""
+    if request.url.path.startswith(_SERVICES_PREFIX.removesuffix("app/")):
+        return "application/json"
+    return request.headers.get("accept", "")

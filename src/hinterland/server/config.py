@@ -6,9 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Final
 
 from hinterland.errors import ConfigurationError
-from hinterland.server.providers import Anonymous, Password, Provider
+from hinterland.server.mail import ConsoleMail, MailSender, MailTexts, SmtpMail
+from hinterland.server.providers import Anonymous, ApiKeys, Nickname, Password, Provider
+from hinterland.server.rate_limits import RateLimits
 
 __all__ = ["Config"]
 
@@ -23,12 +26,21 @@ class Config:
         data: The data directory; made if absent.
         address: Where to listen; the default accepts connections from this machine only.
         port: 0 chooses a free one.
-        auth: Ways to log in.
+        auth: Ways to log in; by default passwords and API keys and, in development, also anonymously and by nickname.
+        development: Whether to prefer convenience: see `auth` and `mail`. Never switch this on in production.
+        mail: What sends mails for password resets and confirmations; in development they go to the console.
+            As environment variable, a URL: see `SmtpMail.from_url`.
+        mail_texts: What mails say.
+        rate_limits: How often somebody may try to log in, and the like.
         public_url: How clients reach the server, if that differs from the request's Host header.
         history_ttl: For how long a client may be away before its place in the history is given up,
             for example "30d"; None keeps everything.
         access_token_ttl_s: How long an access token is valid.
-        refresh_token_ttl_s: How long a login is valid.
+        refresh_token_ttl_s: How long a login lasts without being used.
+        rotation_grace_s: For how long a rotated refresh token may still be used after its successor was.
+        token_leeway_s: For how long a connection may outlive its access token, at most.
+        admin_user: Name of a user with a password who is made an admin at the start, if there is no such user yet.
+        admin_password: The password of `admin_user`.
         durable: Whether acknowledged data survives a power failure (fsync at each commit).
         workers: Threads that read and write realm files; 0 chooses by the number of processors.
         open_realms_max: How many realm files are kept open.
@@ -44,11 +56,19 @@ class Config:
     data: str | Path = "hinterland-data"
     address: str = "127.0.0.1"
     port: int = 9080
-    auth: Sequence[Provider] = field(default_factory=lambda: (Password(), Anonymous()))
+    auth: Sequence[Provider] | None = None
+    development: bool = False
+    mail: MailSender | None = None
+    mail_texts: MailTexts = field(default_factory=MailTexts)
+    rate_limits: RateLimits = field(default_factory=RateLimits)
     public_url: str | None = None
     history_ttl: str | None = None
-    access_token_ttl_s: int = 1800
+    access_token_ttl_s: int = 600
     refresh_token_ttl_s: int = 60 * 86_400
+    rotation_grace_s: float = 60
+    token_leeway_s: float = 30
+    admin_user: str | None = None
+    admin_password: str | None = field(default=None, repr=False)
     durable: bool = True
     workers: int = 0
     open_realms_max: int = 256
@@ -68,16 +88,44 @@ class Config:
         for name in ("message_bytes_max", "body_bytes_max", "backlog_bytes_max"):
             if getattr(self, name) < 65_536:
                 raise ConfigurationError(f"{name} must be at least 65536, not {getattr(self, name)}")
+        for name in ("rotation_grace_s", "token_leeway_s"):
+            if getattr(self, name) < 0:
+                raise ConfigurationError(f"{name} must not be negative, not {getattr(self, name)}")
+        if (self.admin_user is None) != (self.admin_password is None):
+            raise ConfigurationError("admin_user and admin_password belong together; one is missing")
         if self.workers < 0:
             raise ConfigurationError(f"workers must not be negative, not {self.workers}")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ConfigurationError("tls_certificate and tls_key belong together; one is missing")
         if self.public_url is not None and not self.public_url.startswith(("http://", "https://")):
             raise ConfigurationError(f"public_url {self.public_url!r} must start with http:// or https://")
-        names = [provider.name for provider in self.auth]
+        if self.mail is not None and self.public_url is None and not self.development:
+            raise ConfigurationError("mails have links, so mail needs public_url as well")
+        if self.mail_sender is None and any(getattr(one, "confirm_email", False) for one in self.providers):
+            raise ConfigurationError("providers.Password(confirm_email=True) needs mail")
+        names = [provider.name for provider in self.providers]
+        if "realm" in names:
+            raise ConfigurationError("'realm' cannot be the name of an auth provider: it stands for a refresh token")
         if len(set(names)) != len(names):
             raise ConfigurationError(f"two auth providers have the same name: {', '.join(names)}")
         self.history_ttl_s  # noqa: B018 - raises if malformed
+
+    @property
+    def providers(self) -> Sequence[Provider]:
+        """The ways to log in."""
+        if self.auth is not None:
+            return self.auth
+        return (Password(), ApiKeys(), Anonymous(), Nickname()) if self.development else (Password(), ApiKeys())
+
+    @property
+    def mail_sender(self) -> MailSender | None:
+        """What sends mails."""
+        return self.mail or (ConsoleMail() if self.development else None)
+
+    @property
+    def mail_url(self) -> str:
+        """Where links in mails lead. Never what a request's Host header says, which anybody can forge."""
+        return (self.public_url or f"http://localhost:{self.port}").rstrip("/")
 
     @property
     def history_ttl_s(self) -> float | None:
@@ -105,13 +153,18 @@ class Config:
         values: dict[str, object] = {}
         for one in fields(cls):
             text = environment.get(f"HINTERLAND_{one.name.upper()}")
-            if text is not None and one.name != "auth":
+            if text is not None and one.name not in _NOT_TEXT:
                 values[one.name] = _parse(one.name, str(one.type), text)
         values.update({name: value for name, value in given.items() if value is not None})
         return cls(**values)  # type: ignore[arg-type]
 
 
+_NOT_TEXT: Final = frozenset({"auth", "mail_texts", "rate_limits"})
+
+
 def _parse(name: str, kind: str, text: str) -> object:
+    if name == "mail":
+        return SmtpMail.from_url(text)
     try:
         if kind == "bool":
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]

@@ -11,9 +11,9 @@ import logging
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
-from hinterland.errors import PermissionDeniedError, ProtocolError
+from hinterland.errors import HinterlandError, ProtocolError
 from hinterland.protocol.messages import parse_from_client, size_of
 from hinterland.protocol.server_connection import ServerConnection
 from hinterland.protocol.server_session import (
@@ -23,10 +23,12 @@ from hinterland.protocol.server_session import (
     OpenRealm,
     Request,
     ServerSession,
+    SessionState,
 )
-from hinterland.server.paths import IllegalPathError, check_access, proper_path
+from hinterland.server.paths import IllegalPathError, proper_path
 from hinterland.server.realm_file import Job
 from hinterland.server.realms import LiveRealm, Realms
+from hinterland.server.rulings import Ruling
 from hinterland.server.tokens import Principal
 
 __all__ = ["ClientConnection", "Receive", "Send"]
@@ -45,6 +47,19 @@ CLOSE_GOING_AWAY: Final = 1001
 OUTPUT_COUNT_MAX: Final = 256
 
 
+class Register(Protocol):
+    """The server's list of realms, and who may do what with them."""
+
+    def decide(self, principal: Principal, path: str) -> Ruling:
+        """Return what a session may do."""
+
+    def knows(self, path: str) -> bool:
+        """Return whether a realm is on the list."""
+
+    def add(self, path: str) -> None:
+        """Add a realm to the list; blocks."""
+
+
 class ClientConnection:
     """See the module.
 
@@ -52,6 +67,7 @@ class ClientConnection:
         machine: The protocol side.
         realms: Where jobs go.
         principal: Whose connection it is.
+        register: Says what a session may do, and adds realms that are new to the server's list.
         backlog_bytes_max: Uploads that may wait to be merged before reading stops.
         body_bytes_max: Limit for an inflated upload.
     """
@@ -65,15 +81,18 @@ class ClientConnection:
         "_is_dropped",
         "_is_writing",
         "_loop",
-        "_principal",
+        "_opening",
         "_realms",
+        "_register",
         "_room",
         "_send",
+        "_sending",
         "_task",
         "_writing",
         "is_pumping",
         "last_heard_s",
         "machine",
+        "principal",
     )
 
     def __init__(
@@ -83,22 +102,26 @@ class ClientConnection:
         principal: Principal,
         send: Send,
         *,
+        register: Register,
         backlog_bytes_max: int,
         body_bytes_max: int,
     ) -> None:
         self.machine = machine
         self._realms = realms
-        self._principal = principal
+        self.principal = principal
+        self._register = register
         self._send = send
         self._backlog_bytes_max = backlog_bytes_max
         self._body_bytes_max = body_bytes_max
         self._backlog_bytes = 0
         self._room: asyncio.Event | None = None
         self._is_writing = False
+        self._sending: list[bytes] | None = None
         self._is_dropped = False
         self._is_closed = False
         self._closing: asyncio.Task[None] | None = None  # kept, or it might be collected
         self._writing: asyncio.Task[None] | None = None
+        self._opening: set[asyncio.Task[None]] | None = None  # kept, see above; most connections need none
         self.is_pumping = False
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
@@ -224,17 +247,78 @@ class ClientConnection:
         self._realms.submit(realm, request, self)
 
     def _open_realm(self, session: ServerSession) -> None:
-        principal = self._principal
         try:
-            path = proper_path(session.path, principal.user)
-            check_access(path, principal.user, is_admin=principal.is_admin)
+            path = proper_path(session.path, self.principal.user)
+            is_known = self._register.knows(path)
         except IllegalPathError as error:
             session.fail(204, str(error))
-        except PermissionDeniedError as error:
-            session.fail(206, str(error))
+        except HinterlandError as error:
+            _log.error("realm %s: %s", session.path, error)
+            session.fail(201, "the realm cannot be opened now")
         else:
-            session.owner = self._realms.join(path, session, self)
-            session.realm_opened(path)
+            if is_known:
+                self._admit(session, path)
+            else:
+                task = self._loop.create_task(self._add_and_admit(session, path))
+                self._opening = {*(self._opening or ()), task}
+                task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        if self._opening is not None:
+            self._opening.discard(task)
+
+    async def _add_and_admit(self, session: ServerSession, path: str) -> None:
+        """Put a realm on the server's list, which waits for the disk, and go on."""
+        try:
+            if self._register.decide(self.principal, path).can_read:
+                await asyncio.to_thread(self._register.add, path)
+        except HinterlandError as error:
+            _log.error("realm %s: %s", path, error)
+            session.fail(201, "the realm cannot be opened now")
+        else:
+            self._admit(session, path)
+        self.pump()
+
+    def _admit(self, session: ServerSession, path: str) -> None:
+        """Let a session into its realm, if its user may read it."""
+        if session.state is not SessionState.OPENING:
+            return
+        try:
+            ruling = self._register.decide(self.principal, path)
+        except HinterlandError as error:
+            _log.error("realm %s: %s", path, error)
+            session.fail(201, "the realm cannot be opened now")
+            return
+        if not ruling.can_read:
+            session.fail(206, f"user {self.principal.user!r} may not open {path!r}")
+            return
+        session.owner = self._realms.join(path, session, self)
+        session.set_rights(can_write=ruling.can_write, can_change_schema=ruling.can_change_schema)
+        session.realm_opened(path)
+
+    # -- permissions that change -----------------------------------------------------------------
+
+    def rule(self, session: ServerSession, ruling: Ruling) -> None:
+        """Let a session go on as far as it may now; what it may no longer read is not sent."""
+        session.set_rights(can_write=ruling.can_write, can_change_schema=ruling.can_change_schema)
+        if not ruling.can_read:
+            self.machine.withhold(session, self._sending)
+            session.fail(206, f"user {self.principal.user!r} may no longer open {session.path!r}")
+            self.pump()
+
+    def expel(self, code: int, *, is_revoked: bool) -> None:
+        """End the connection: its token is no longer good. What was not sent yet is not sent.
+
+        If it was revoked, and has not just expired, uploads that wait to be merged are refused as well.
+        """
+        if is_revoked:
+            for session in self.machine.sessions.values():
+                session.set_rights(can_write=False, can_change_schema=False)
+        self.machine.withhold(taken=self._sending)
+        self.machine.lost()
+        self._carry_out()
+        self._make_room()
+        self._closing = self._loop.create_task(self._close(code))
 
     def job_done(self, job: Job) -> None:
         """A job of one of the sessions is finished; perhaps there is room again."""
@@ -261,8 +345,10 @@ class ClientConnection:
         send = self._send
         try:
             while output := machine.take_output():
+                self._sending = output  # what still waits can be withheld when permissions change
                 for data in output:
-                    await send({"type": "websocket.send", "bytes": data})
+                    if data:
+                        await send({"type": "websocket.send", "bytes": data})
                 machine.unblock()
                 self._carry_out()
                 machine.is_blocked = True
@@ -271,6 +357,7 @@ class ClientConnection:
                 raise
         finally:
             self._is_writing = False
+            self._sending = None
             machine.is_blocked = False
             self._make_room()
 

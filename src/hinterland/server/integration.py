@@ -19,6 +19,7 @@ from hinterland.merge.touch import Touched, TouchIndex, touched
 from hinterland.merge.transformer import Incoming, Local, transform
 from hinterland.protocol.codec import UploadEntry
 from hinterland.protocol.server_session import Cursor
+from hinterland.server.schema_guard import check_schema_unchanged
 from hinterland.store.applier import apply
 from hinterland.store.server_history import SERVER_IDENT, ClientRecord, HistoryEntry, Newest, ServerHistory
 from hinterland.store.transaction import WriteTransaction
@@ -103,18 +104,21 @@ class Integrator:
         progress: Cursor,
         locked_version: int,
         now_s: int,
+        *,
+        can_change_schema: bool = True,
     ) -> ClientRecord:
         """Merge one upload and record its cursors; return the client's new record.
 
         Entries that were integrated before are dropped.
 
         Raises:
+            SchemaChangeRefusedError: It brings classes or properties, and must not.
             ChangesetError: The upload cannot be used; the caller must undo the transaction, or
                 the savepoint around this call, and call `forget`.
         """
         fresh = [entry for entry in entries if entry.client_version > client.client_version]
         if fresh:
-            self._merge(transaction, client, fresh)
+            self._merge(transaction, client, fresh, can_change_schema=can_change_schema)
         updated = client._replace(
             client_version=max(client.client_version, progress.client_version),
             base_version=max(client.base_version, progress.server_version),
@@ -125,10 +129,19 @@ class Integrator:
             self._history.update_client(updated)
         return updated
 
-    def _merge(self, transaction: WriteTransaction, client: ClientRecord, entries: Sequence[UploadEntry]) -> None:
+    def _merge(
+        self,
+        transaction: WriteTransaction,
+        client: ClientRecord,
+        entries: Sequence[UploadEntry],
+        *,
+        can_change_schema: bool,
+    ) -> None:
         incoming = []
         for entry in entries:
             changeset = decode(entry.changeset)
+            if not can_change_schema:
+                check_schema_unchanged(transaction.store.tables, changeset)
             incoming.append(
                 Incoming(
                     entry.client_version,

@@ -1,8 +1,8 @@
 """Where a server keeps what: the data directory.
 
     data/
-      keys/signing.key        secret that signs tokens, mode 0600
-      users.hldb              users, passwords, refresh tokens
+      keys/<id>.json          secrets that sign tokens, mode 0600
+      directory.hldb          users, logins, permissions, the list of realms
       realms/3f/a2/<name>.hldb
       rules/<name>.toml       who may see and change what in a query-based realm, if it has rules
 
@@ -14,8 +14,6 @@ by the path that every realm file stores inside itself.
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -48,9 +46,19 @@ class DataDirectory:
             raise ConfigurationError(f"data directory {self.root}: {error.strerror}") from error
 
     @property
-    def users_file(self) -> Path:
-        """The database of users."""
+    def directory_file(self) -> Path:
+        """The database of users, permissions and realms."""
+        return self.root / "directory.hldb"
+
+    @property
+    def former_users_file(self) -> Path:
+        """The database of users that version 0.1 had instead."""
         return self.root / "users.hldb"
+
+    @property
+    def keys_folder(self) -> Path:
+        """Where the keys are that sign tokens."""
+        return self.root / "keys"
 
     def realm_file(self, path: str) -> Path:
         """Return where the realm of that proper path is, or would be."""
@@ -69,38 +77,6 @@ class DataDirectory:
         for file in sorted((self.root / "realms").glob(f"??/??/*{_SUFFIX}")):
             name = file.name.removesuffix(_SUFFIX)
             yield (None if name.startswith("~") else unquote(name)), file
-
-    def signing_key(self) -> bytes:
-        """Return the secret that signs tokens, made at the first call.
-
-        Raises:
-            ConfigurationError: The key file is unusable.
-        """
-        file = self.root / "keys" / "signing.key"
-        try:
-            if not file.exists():
-                _write_secret(file, secrets.token_hex(32))
-            key = bytes.fromhex(file.read_text("ascii").strip())
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(f"signing key {file}: {error}") from error
-        if len(key) < 32:
-            raise ConfigurationError(f"signing key {file}: 64 hex digits are needed")
-        return key
-
-
-def _write_secret(file: Path, text: str) -> None:
-    """Write a file that only its owner can read; whoever comes first wins."""
-    draft = file.with_suffix(f".{secrets.token_hex(4)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    try:
-        os.link(draft, file)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
 
 
 def _encode(path: str) -> str:

@@ -1,254 +1,262 @@
-"""Logging in: from credentials to tokens, whatever HTTP API they came by."""
+"""Logging in: from credentials to a user and tokens, whatever HTTP API they came by.
+
+Source: spec features.md §5.2, §5.4.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
+import logging
 import time
+import uuid
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
-import argon2
-
-from hinterland.errors import AuthenticationError, DuplicateKeyError, HinterlandError
+from hinterland.errors import AuthenticationError, ConnectionFailedError, DuplicateKeyError
+from hinterland.server.api_keys import ProgramKeys
 from hinterland.server.config import Config
-from hinterland.server.providers import LoginRequest, Password, Provider
-from hinterland.server.tokens import Principal, Token, Tokens
-from hinterland.server.users import User, Users
+from hinterland.server.directory import Directory, LastAdminError, User
+from hinterland.server.issuer import Issued, Issuer
+from hinterland.server.passwords import PASSWORD, Passwords, unconfirmed
+from hinterland.server.problems import (
+    ACCOUNT_EXISTS,
+    BUSY,
+    INVALID_CREDENTIALS,
+    INVALID_PARAMETER,
+    PROVIDER_NOT_FOUND,
+    REFUSED_CREDENTIALS,
+    UNKNOWN_USER,
+    USER_SUSPENDED,
+    ApiError,
+)
+from hinterland.server.providers import (
+    Anonymous,
+    ApiKeys,
+    ExternalProvider,
+    LoginRequest,
+    Nickname,
+    Password,
+    Provider,
+    Verified,
+)
+from hinterland.server.rate_limits import Attempts
 
-__all__ = ["Login", "LoginError", "Logins"]
+__all__ = ["Logins"]
 
-NAME_CHARS_MAX: Final = 256
-PASSWORD_CHARS_MAX: Final = 1024
-ADMIN_IDENTITY: Final = "__admin"
-_PASSWORD: Final = "password"  # noqa: S105 - the name of a provider
+_log = logging.getLogger("hinterland.server")
 
-
-class LoginError(HinterlandError):
-    """A request to log in was refused; `name` is the error code of the original's HTTP API (wire.md §8.8)."""
-
-    code = "HL-A010"
-
-    def __init__(self, status: int, name: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.name = name
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """A successful login."""
-
-    refresh: Token
-    access: Token
+ACCOUNT_CHARS_MAX: Final = 256
+APP_CHARS_MAX: Final = 128
 
 
 class Logins:
-    """Checks credentials, makes users, issues and revokes tokens.
+    """Checks credentials and makes users. For use on one event loop.
 
-    Args:
-        config: Providers and lifetimes.
-        users: Where users are.
-        tokens: What signs.
-        clock: Gives Unix time in seconds.
+    Attributes:
+        passwords: Accounts with passwords.
+        keys: API keys.
     """
 
-    def __init__(self, config: Config, users: Users, tokens: Tokens, clock: Callable[[], float] = time.time) -> None:
-        self._config = config
-        self._users = users
-        self._tokens = tokens
+    def __init__(
+        self, config: Config, directory: Directory, issuer: Issuer, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._directory = directory
+        self._issuer = issuer
         self._clock = clock
-        self._providers = {provider.name: provider for provider in config.auth}
-        self._hasher = argon2.PasswordHasher()
-        self._hashing = asyncio.Semaphore(2)  # Argon2 takes 64 MB and a processor for each hash
-        self._decoy: str | None = None
+        self._attempts = Attempts(config.rate_limits)
+        self._providers = {provider.name: provider for provider in config.providers}
+        self.passwords = Passwords(config, directory, self._attempts, clock)
+        self.keys = ProgramKeys(directory, clock)
+        for provider in config.providers:
+            if isinstance(provider, Anonymous | Nickname):
+                _log.warning("anybody can log in: provider %r is on; leave it out in production", provider.name)
 
-    async def log_in(self, provider_name: str, request: LoginRequest, *, app: str = "") -> Login:
+    async def close(self) -> None:
+        """End what runs in the background."""
+        await self.passwords.close()
+
+    async def log_in(self, provider_name: str, request: LoginRequest, *, app: str = "", device: str = "") -> Issued:
         """Check credentials and return tokens.
 
         Raises:
-            LoginError: They are wrong, or the request is.
+            ApiError: They are wrong, or the request is.
+        """
+        provider = self._provider(provider_name)
+        if len(app) > APP_CHARS_MAX:
+            raise ApiError(INVALID_PARAMETER, f"an app id has at most {APP_CHARS_MAX} characters")
+        if isinstance(provider, Password):
+            user = await self._password_owner(request)
+        elif isinstance(provider, ApiKeys):
+            user = await self._key_owner(request)
+        else:
+            user = await self._user_of(provider, await self._verify(provider, request), request.address)
+        if not user.is_active:
+            raise ApiError(USER_SUSPENDED, "the user is suspended; ask the operator")
+        return await asyncio.to_thread(self._issuer.start, user, app=app, device=device)
+
+    async def link(self, identity: str, provider_name: str, request: LoginRequest) -> User:
+        """Give a user another way to log in; realms and identity stay.
+
+        Raises:
+            ApiError: The credentials are wrong, or are those of somebody else.
         """
         provider = self._provider(provider_name)
         if isinstance(provider, Password):
-            if request.register:
-                await self.register(request.data, request.password or "")
-            user = await self._check_password(request.data, request.password or "")
+            await self._link_password(identity, request)
+        elif isinstance(provider, ApiKeys):
+            raise ApiError(PROVIDER_NOT_FOUND, "API keys belong to a user already")
         else:
-            user = await asyncio.to_thread(self._verify, provider, request)
-        if user.is_disabled:
-            raise LoginError(401, "UserDisabled", "the user is disabled")
-        return await asyncio.to_thread(self._issue, user, app)
+            verified = await self._verify(provider, request)
+            await self._add_account(identity, provider.name, verified.account)
+            if verified.metadata:
+                await asyncio.to_thread(self._directory.users.set_metadata, identity, dict(verified.metadata))
+        user = await asyncio.to_thread(self._directory.users.get, identity)
+        if user is None:
+            raise ApiError(UNKNOWN_USER, "the user has been deleted")
+        return user
 
-    async def register(self, name: str, password: str, *, is_admin: bool = False) -> str:
-        """Register a user with a password and return the identity.
+    def provider_of_issuer(self, issuer: object) -> str | None:
+        """Return the name of the provider for the tokens of an issuer, if there is just one."""
+        names = [name for name, one in self._providers.items() if issuer and getattr(one, "issuer", None) == issuer]
+        return names[0] if len(names) == 1 else None
 
-        Raises:
-            LoginError: The name is in use, or name or password are unsuitable.
-        """
-        provider = self._provider(_PASSWORD)
-        assert isinstance(provider, Password)
-        if not provider.allow_register and not is_admin:
-            raise LoginError(403, "AuthError", "registration is switched off")
-        if not 0 < len(name) <= NAME_CHARS_MAX or name != name.strip():
-            raise LoginError(400, "InvalidParameter", f"a user name has 1 to {NAME_CHARS_MAX} characters")
-        if not provider.password_chars_min <= len(password) <= PASSWORD_CHARS_MAX:
-            raise LoginError(
-                400,
-                "InvalidParameter",
-                f"a password has {provider.password_chars_min} to {PASSWORD_CHARS_MAX} characters",
-            )
-        identity = secrets.token_hex(12)
-        hashed = await self._hash(password)
-        try:
-            await asyncio.to_thread(
-                self._users.add,
-                identity,
-                _PASSWORD,
-                name,
-                password_hash=hashed,
-                is_admin=is_admin,
-                now_s=int(self._clock()),
-            )
-        except DuplicateKeyError as error:
-            raise LoginError(409, "AccountNameInUse", str(error)) from None
-        return identity
+    def has_provider(self, name: str) -> bool:
+        """Whether there is a provider of that name."""
+        return name in self._providers
 
     def _provider(self, name: str) -> Provider:
         provider = self._providers.get(name)
         if provider is None:
-            raise LoginError(404, "AuthProviderNotFound", f"there is no auth provider {name[:64]!r}")
+            raise ApiError(PROVIDER_NOT_FOUND, f"there is no auth provider {name[:64]!r}")
         return provider
 
-    async def _hash(self, password: str) -> str:
-        async with self._hashing:
-            return await asyncio.to_thread(self._hasher.hash, password)
-
-    async def _check_password(self, name: str, password: str) -> User:
-        account = await asyncio.to_thread(self._users.account, _PASSWORD, name)
-        if self._decoy is None:
-            self._decoy = await self._hash(secrets.token_hex(16))
-        # An unknown name costs as much time as a wrong password, and gets the same answer.
-        hashed = (account.password_hash if account else None) or self._decoy
-        async with self._hashing:
-            is_right = await asyncio.to_thread(self._matches, hashed, password[:PASSWORD_CHARS_MAX])
-        user = None
-        if account is not None and is_right:
-            user = await asyncio.to_thread(self._users.user, account.identity)
+    async def _password_owner(self, request: LoginRequest) -> User:
+        name, password = request.data, request.password or ""
+        if not request.register:
+            return await self.passwords.check(name, password, request.address)
+        user = await self.passwords.register(name, password, request.address)
         if user is None:
-            raise LoginError(401, "InvalidPassword", "invalid username/password")
+            raise unconfirmed()
         return user
 
-    def _matches(self, hashed: str, password: str) -> bool:
-        try:
-            return self._hasher.verify(hashed, password)
-        except argon2.exceptions.VerificationError:
-            return False
-        except argon2.exceptions.InvalidHashError:
-            return False
+    # -- credentials -----------------------------------------------------------------------------
 
-    def _verify(self, provider: Provider, request: LoginRequest) -> User:
-        """Ask a provider; its account's user is made at the first login."""
+    async def _key_owner(self, request: LoginRequest) -> User:
+        self._attempts.check_address(request.address)
+        identity = await self.keys.owner(request.data)
+        user = None if identity is None else await asyncio.to_thread(self._directory.users.get, identity)
+        if user is None:
+            self._attempts.address_failed(request.address)
+            raise ApiError(INVALID_CREDENTIALS, "the API key is not valid")
+        return user
+
+    async def _verify(self, provider: Provider, request: LoginRequest) -> Verified:
+        self._attempts.check_address(request.address)
+        assert isinstance(provider, ExternalProvider)
         try:
-            verified = provider.verify(request)
+            verified = await provider.verify(request)
         except AuthenticationError as error:
-            raise LoginError(401, "AuthError", str(error)) from None
-        if verified is None or not 0 < len(verified.account) <= NAME_CHARS_MAX:
-            raise LoginError(401, "AuthError", f"provider {provider.name} named no account")
-        account = self._users.account(provider.name, verified.account)
+            self._attempts.address_failed(request.address)
+            raise ApiError(REFUSED_CREDENTIALS, str(error)) from None
+        except ConnectionFailedError as error:
+            _log.warning("provider %s cannot check credentials: %s", provider.name, error)
+            message = f"provider {provider.name} cannot check credentials now; try again"
+            raise ApiError(BUSY, message, retry_after_s=10) from None
+        if not 0 < len(verified.account) <= ACCOUNT_CHARS_MAX:
+            raise ApiError(REFUSED_CREDENTIALS, f"provider {provider.name} named no account")
+        return verified
+
+    async def _user_of(self, provider: Provider, verified: Verified, address: str) -> User:
+        """Return the user of an account, made at the first login."""
+        users = self._directory.users
+        account = await asyncio.to_thread(users.account, provider.name, verified.account)
         if account is None:
-            with suppress(DuplicateKeyError):  # another login of the same account came first
-                self._users.add(
-                    secrets.token_hex(12),
+            self._attempts.new_user(address)
+            try:
+                return await asyncio.to_thread(
+                    users.add,
+                    verified.identity or uuid.uuid4().hex,
                     provider.name,
                     verified.account,
-                    is_admin=verified.is_admin,
                     now_s=int(self._clock()),
+                    is_admin=verified.is_admin is True,
+                    is_confirmed=True,
+                    metadata=verified.metadata,
                 )
-            account = self._users.account(provider.name, verified.account)
-        user = self._users.user(account.identity) if account else None
+            except DuplicateKeyError:  # another login of the same account came first, or the identity is taken
+                account = await asyncio.to_thread(users.account, provider.name, verified.account)
+        user = None if account is None else await asyncio.to_thread(users.get, account.user)
         if user is None:
-            raise LoginError(401, "UserNotFound", "the user has been deleted")
+            raise ApiError(ACCOUNT_EXISTS, "the identity that the token dictates is another user's")
+        return await asyncio.to_thread(self._bring_up_to_date, user, verified)
+
+    def _bring_up_to_date(self, user: User, verified: Verified) -> User:
+        """Take over what the provider says about a user now; blocks."""
+        users = self._directory.users
+        if any(user.metadata.get(name) != value for name, value in verified.metadata.items()):
+            user = users.set_metadata(user.identity, dict(verified.metadata))
+        if verified.is_admin is not None and verified.is_admin != user.is_admin:
+            try:
+                user = users.set_admin(user.identity, is_admin=verified.is_admin)
+            except LastAdminError as error:
+                _log.warning("user %s stays an admin although the token says otherwise: %s", user.identity, error)
         return user
 
-    # -- tokens ----------------------------------------------------------------------------------
+    # -- linking ---------------------------------------------------------------------------------
 
-    def _issue(self, user: User, app: str) -> Login:
-        token_id = secrets.token_hex(16)
-        refresh = self._tokens.issue(
-            "refresh",
-            user.identity,
-            ttl_s=self._config.refresh_token_ttl_s,
-            is_admin=user.is_admin,
-            app=app,
-            token_id=token_id,
-        )
-        self._users.add_login(token_id, user.identity, expires_s=refresh.principal.expires_s, now_s=int(self._clock()))
-        return Login(refresh, self._access(user, app))
-
-    def _access(self, user: User, app: str) -> Token:
-        return self._tokens.issue(
-            "access", user.identity, ttl_s=self._config.access_token_ttl_s, is_admin=user.is_admin, app=app
-        )
-
-    def refresh(self, text: str) -> Token:
-        """Return a new access token for a refresh token.
-
-        Raises:
-            LoginError: The token is not valid, or was revoked.
-        """
-        principal = self._refresh_principal(text)
-        user = self._users.user(principal.user)
-        if user is None or not self._users.has_login(principal.token_id, principal.user):
-            raise LoginError(401, "InvalidSession", "the login has ended; log in again")
-        return self._access(user, principal.app)
-
-    def log_out(self, text: str) -> None:
-        """End the login of a refresh token; ending it twice is harmless.
-
-        Raises:
-            LoginError: The token is not valid.
-        """
-        self._users.end_login(self._refresh_principal(text).token_id)
-
-    def _refresh_principal(self, text: str) -> Principal:
+    async def _add_account(
+        self,
+        identity: str,
+        provider: str,
+        name: str,
+        *,
+        password_hash: str | None = None,
+        is_confirmed: bool = True,
+    ) -> None:
+        users = self._directory.users
+        known = await asyncio.to_thread(users.account, provider, name)
+        if known is not None and known.user == identity:
+            return
         try:
-            return self._tokens.check(text, "refresh")
-        except AuthenticationError as error:
-            raise LoginError(401, "InvalidSession", str(error)) from None
+            await asyncio.to_thread(
+                users.add_account, identity, provider, name, password_hash=password_hash, is_confirmed=is_confirmed
+            )
+        except DuplicateKeyError:
+            raise ApiError(ACCOUNT_EXISTS, "the account belongs to another user") from None
 
-    def check_access(self, text: str) -> Principal:
-        """Return whom an access token speaks for.
+    async def _link_password(self, identity: str, request: LoginRequest) -> None:
+        """Register a password for a user, or take over an account that was registered for this.
 
-        Raises:
-            LoginError: The token is not valid.
+        The original's SDKs register first and link then (wire.md §8.4). So an account whose password is
+        shown and whose user has never logged in moves, and that user, who is nobody, is removed.
         """
-        try:
-            return self._tokens.check(text, "access")
-        except AuthenticationError as error:
-            raise LoginError(401, "InvalidSession", str(error)) from None
+        name, password, address = request.data, request.password or "", request.address
+        if request.register:
+            await self.passwords.add_to(identity, name, password, address)
+            return
+        account = await self.passwords.account(name, password, address)
+        if account.user == identity:
+            return
+        if not await asyncio.to_thread(self._is_unused, account.user):
+            raise ApiError(ACCOUNT_EXISTS, "the account belongs to another user")
+        await asyncio.to_thread(self._directory.users.remove, account.user, now_s=int(self._clock()))
+        await self._add_account(
+            identity,
+            PASSWORD,
+            account.provider_id,
+            password_hash=account.password_hash,
+            is_confirmed=account.is_confirmed,
+        )
 
-    def user(self, identity: str) -> User:
-        """Return a user.
-
-        Raises:
-            LoginError: There is none.
-        """
-        user = self._users.user(identity)
-        if user is None:
-            raise LoginError(404, "UserNotFound", "there is no such user")
-        return user
-
-    async def change_password(self, identity: str, password: str) -> None:
-        """Change a user's password; the user's other logins end.
-
-        Raises:
-            LoginError: The user has none, or the new one is unsuitable.
-        """
-        if not 0 < len(password) <= PASSWORD_CHARS_MAX:
-            raise LoginError(400, "InvalidParameter", f"a password has 1 to {PASSWORD_CHARS_MAX} characters")
-        hashed = await self._hash(password)
-        if not await asyncio.to_thread(self._users.set_password, _PASSWORD, identity, hashed):
-            raise LoginError(404, "UserNotFound", "the user has no password")
+    def _is_unused(self, identity: str) -> bool:
+        directory = self._directory
+        user = directory.users.get(identity)
+        return (
+            user is not None
+            and user.is_active
+            and not user.is_admin
+            and len(user.accounts) == 1
+            and not directory.logins.of_user(identity)
+            and not directory.api_keys.of_user(identity)
+            and not directory.realms.page(below=f"/{identity}/", limit=1)
+        )

@@ -22,10 +22,10 @@ from typing import Final
 from urllib.parse import quote
 from uuid import UUID
 
-from hinterland.errors import PermissionDeniedError, UsageError
+from hinterland.errors import UsageError
 from hinterland.values import INT_MAX, INT_MIN, ObjectId
 
-__all__ = ["IllegalPathError", "check_access", "proper_path"]
+__all__ = ["IllegalPathError", "proper_path"]
 
 PATH_BYTES_MAX: Final = 1024
 SEGMENTS_MAX: Final = 32
@@ -55,17 +55,6 @@ def proper_path(text: str, user: str) -> str:
     if text[0] in '"{' or text == "null" or text[0] in "-0123456789":
         return _partition(text, user)
     return _path("/" + text, user)
-
-
-def check_access(path: str, user: str, *, is_admin: bool) -> None:
-    """Let users into their own realms and the shared ones, admins everywhere.
-
-    Raises:
-        PermissionDeniedError: Neither applies.
-    """
-    first = path[1:].split("/", 1)[0]
-    if not is_admin and first not in (SHARED, user):
-        raise PermissionDeniedError(f"user {user!r} may not open {path!r}")
 
 
 def _path(text: str, user: str) -> str:

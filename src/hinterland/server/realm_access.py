@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from hinterland.changeset.instructions import Changeset, Instruction
-from hinterland.errors import SchemaRefusedError
 from hinterland.permissions.concern import Concern, concern_of
 from hinterland.permissions.foundation import enrolment
 from hinterland.permissions.policy import Policy
@@ -20,6 +19,7 @@ from hinterland.permissions.rules import Rules
 from hinterland.permissions.subject import Subject
 from hinterland.permissions.system_classes import REALM
 from hinterland.permissions.upload import ObjectName, UploadCheck
+from hinterland.server.schema_guard import SchemaChangeRefusedError
 from hinterland.store.access_state import StoreAccess
 from hinterland.store.store import Store
 from hinterland.values import Key
@@ -88,13 +88,13 @@ class RealmAccess:
         """Judge a changeset by how things are before it is applied: which objects' changes are refused, and why.
 
         Raises:
-            SchemaRefusedError: It changes the schema, which the user may not.
+            SchemaChangeRefusedError: It changes the schema, which the user may not.
         """
         self._flush(store)
         check = UploadCheck(self.policy(user), changeset)
         check.before(self._state)
         if check.schema_refusal is not None:
-            raise SchemaRefusedError(check.schema_refusal)
+            raise SchemaChangeRefusedError(check.schema_refusal)
         self._check = user, check
         return dict(check.refused)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from hinterland.changeset.instructions import Changeset, Instruction
-from hinterland.errors import ChangesetError, SchemaRefusedError, StorageError
+from hinterland.errors import ChangesetError, StorageError
 from hinterland.protocol.server_session import (
     AllocateIdent,
     ClientFile,
@@ -27,9 +27,10 @@ from hinterland.protocol.server_session import (
     ServerSession,
 )
 from hinterland.server.integration import Integrator
+from hinterland.server.schema_guard import SchemaChangeRefusedError, is_schema_only
 from hinterland.server.tail import DOWNLOAD_BYTES_MAX, TailEntry, make_batch, tail_entry
 from hinterland.store.collector import collector_paused
-from hinterland.store.server_history import Newest, ServerHistory
+from hinterland.store.server_history import ClientRecord, Newest, ServerHistory
 from hinterland.store.store import Store
 from hinterland.store.transaction import WriteTransaction
 
@@ -41,7 +42,8 @@ Job: TypeAlias = AllocateIdent | LoadClientFile | IntegrateUpload | ReadHistory
 
 _BUSY: Final = 201
 _BAD_CHANGESET: Final = 212
-_SCHEMA_REFUSED: Final = 225
+_INVALID_SCHEMA_CHANGE: Final = 225
+_WRITE_NOT_ALLOWED: Final = 230
 
 EPOCH_S: Final = 1_420_070_400
 """2015-01-01, where timestamps of the protocol begin."""
@@ -218,14 +220,26 @@ class RealmFile:
         if client is None or not client.last_seen:
             return Refusal(222, f"file {job.ident} has expired")
         now_s = int(self._clock())
+        session = job.session
+        if job.entries and not session.can_write:
+            return self._pass_over(transaction, client, job, now_s)
         if not job.entries:
             client = self._integrator.integrate(transaction, client, (), job.progress, job.locked_version, now_s)
             return Cursor(client.client_version, client.base_version)
         try:
             with transaction.savepoint():
                 client = self._integrator.integrate(
-                    transaction, client, job.entries, job.progress, job.locked_version, now_s
+                    transaction,
+                    client,
+                    job.entries,
+                    job.progress,
+                    job.locked_version,
+                    now_s,
+                    can_change_schema=session.can_change_schema,
                 )
+        except SchemaChangeRefusedError as error:
+            self._integrator.forget()
+            return Refusal(_INVALID_SCHEMA_CHANGE, str(error))
         except (ChangesetError, UnicodeEncodeError) as error:
             return self._refuse(job, error)
         except (StorageError, sqlite3.Error) as error:
@@ -238,10 +252,27 @@ class RealmFile:
             return Refusal(_BUSY, "internal error while integrating")
         return Cursor(client.client_version, client.base_version)
 
+    def _pass_over(
+        self, transaction: WriteTransaction, client: ClientRecord, job: IntegrateUpload, now_s: int
+    ) -> Cursor | Refusal:
+        """Handle the upload of a user who may only read.
+
+        Opening a realm writes the app's classes into it, which is no attempt to change anything: such
+        changesets are acknowledged and forgotten. Everything else is refused.
+        """
+        try:
+            is_schema = all(is_schema_only(entry.changeset) for entry in job.entries)
+        except ChangesetError as error:
+            return self._refuse(job, error)
+        if not is_schema:
+            return Refusal(_WRITE_NOT_ALLOWED, "this realm is read-only for this user")
+        client = self._integrator.integrate(transaction, client, (), job.progress, job.locked_version, now_s)
+        return Cursor(client.client_version, client.base_version)
+
     def _refuse(self, job: IntegrateUpload, error: Exception) -> Refusal:
         self._integrator.forget()
         _log.warning("%s: upload of file %d refused: %.500s", self.store.path, job.ident, error)
-        return Refusal(_SCHEMA_REFUSED if isinstance(error, SchemaRefusedError) else _BAD_CHANGESET, str(error))
+        return Refusal(_BAD_CHANGESET, str(error))
 
     def _load(self, job: LoadClientFile) -> ClientFile | None:
         client = self._history.client(job.ident)

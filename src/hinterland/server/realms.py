@@ -25,6 +25,7 @@ from hinterland.protocol.server_session import (
     ServerSession,
     SessionState,
 )
+from hinterland.server.access import covers
 from hinterland.server.config import Config
 from hinterland.server.layout import PATH_SETTING, DataDirectory
 from hinterland.server.realm_file import Answer, Job, RealmFile, Refusal, deliver
@@ -128,6 +129,13 @@ class Realms:
             realm = self._live[path] = LiveRealm(path, self._data.realm_file(path))
         realm.sessions[session] = connection
         return realm
+
+    def matching(self, pattern: str) -> list[LiveRealm]:
+        """Return the realms in use that a grant's pattern covers."""
+        exact = self._live.get(pattern)
+        if exact is not None:
+            return [exact]
+        return [realm for path, realm in self._live.items() if covers(pattern, path)] if pattern[-1] == "*" else []
 
     def leave(self, realm: LiveRealm, session: ServerSession) -> None:
         """Remove a session from its realm."""
@@ -313,6 +321,38 @@ class Realms:
                 self._workers.submit(file.close)
             self._forget_if_unused(realm)
 
+    async def delete(self, path: str) -> None:
+        """Delete the realm at a proper path: its sessions fail with 217, its files are removed.
+
+        Whoever opens the path afterwards makes a new realm. 218 (server file deleted) would say more, but
+        makes later clients of the original crash (wire.md §0 trap 1).
+        """
+        realm = self._live.get(path)
+        if realm is None:
+            realm = self._live[path] = LiveRealm(path, self._data.realm_file(path))
+        for session, connection in list(realm.sessions.items()):
+            session.fail(217, "the realm was deleted")
+            connection.pump()
+        for job, connection in [*realm.jobs, *realm.acks.values()]:
+            connection.job_done(job)
+        realm.jobs.clear()
+        realm.acks.clear()
+        while realm.is_running:  # noqa: ASYNC110 - a batch takes milliseconds, and hardly anybody waits for its end
+            await asyncio.sleep(0.005)
+        realm.is_running = True  # what arrives meanwhile waits
+        self._open.pop(path, None)
+        file, realm.file = realm.file, None
+        realm.version = realm.salt = 0
+        realm.tail = HistoryTail()
+        realm.holders.clear()
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._workers, _remove, file, realm.file_path)
+        finally:
+            realm.is_running = False
+            if realm.jobs:
+                self._start(realm)
+            self._forget_if_unused(realm)
+
     async def close(self) -> None:
         """Finish what is under way and close all files. Closing twice is harmless."""
         self._is_closing = True
@@ -326,3 +366,11 @@ class Realms:
                 realm.file.close()
                 realm.file = None
         self._open.clear()
+
+
+def _remove(file: RealmFile | None, path: Path) -> None:
+    """Close and remove a realm's file and what SQLite keeps beside it."""
+    if file is not None:
+        file.close()
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

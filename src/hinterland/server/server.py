@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import logging
+import signal
 import socket
-import ssl
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Final, Self
 
 import uvicorn
@@ -16,10 +17,16 @@ import uvicorn
 from hinterland.errors import ConfigurationError, TimedOutError, UsageError
 from hinterland.server.app import App
 from hinterland.server.config import Config
-from hinterland.server.logins import ADMIN_IDENTITY
+from hinterland.server.http_protocol import ImpatientProtocol
+from hinterland.server.issuer import ADMIN_IDENTITY
+from hinterland.server.tls import check_tls, reload_tls
 from hinterland.store.file_lock import FileLock
 
 __all__ = ["ObjectServer"]
+
+_log = logging.getLogger("hinterland.server")
+
+_HANGUP: Final = getattr(signal, "SIGHUP", None)  # Windows has none
 
 START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 60.0
@@ -103,11 +110,33 @@ class ObjectServer:
         self._prepare(on_started or (lambda: None))
         assert self._uvicorn is not None
         assert self._socket is not None
+        former = None
+        if _HANGUP is not None and threading.current_thread() is threading.main_thread():
+            former = signal.signal(_HANGUP, self._hang_up)
         try:
             self._uvicorn.run(sockets=[self._socket])
         finally:
+            if _HANGUP is not None and former is not None:
+                signal.signal(_HANGUP, former)
             self._socket.close()
             self._lock.release()
+
+    def reload_tls(self) -> None:
+        """Use the renewed certificate and key for new connections; SIGHUP does the same to `run`.
+
+        Raises:
+            ConfigurationError: They cannot be used; the server goes on with those it has.
+        """
+        context = None if self._uvicorn is None else self._uvicorn.config.ssl
+        if context is not None:
+            reload_tls(self.config, context)
+            _log.info("the TLS certificate was loaded anew")
+
+    def _hang_up(self, _signal: int, _frame: FrameType | None) -> None:
+        try:
+            self.reload_tls()
+        except ConfigurationError as error:
+            _log.error("the TLS certificate stays as it is: %s", error)
 
     def start(self) -> ObjectServer:
         """Serve on a background thread; returns once connections are accepted.
@@ -157,7 +186,7 @@ class ObjectServer:
 
     def _prepare(self, on_started: Callable[[], object]) -> None:
         config = self.config
-        _check_tls(config)
+        check_tls(config)
         _space_out_collections()
         if not self._lock.try_acquire():
             raise ConfigurationError(
@@ -170,6 +199,7 @@ class ObjectServer:
             raise
         options = uvicorn.Config(
             self._app,
+            http=ImpatientProtocol,
             ws="websockets-sansio",
             ws_max_size=config.message_bytes_max,
             ws_ping_interval=None,  # original clients do not answer pings (wire.md §0 trap 5)
@@ -196,24 +226,6 @@ def _space_out_collections() -> None:
     young, middle, old = gc.get_threshold()
     if young:  # 0 means that the program has turned the collector off
         gc.set_threshold(max(young, 50_000), max(middle, 20), max(old, 100))
-
-
-def _check_tls(config: Config) -> None:
-    """Refuse a certificate or key that cannot be used, before anything listens."""
-    if config.tls_certificate is None or config.tls_key is None:
-        return
-    for name, file in (("tls_certificate", config.tls_certificate), ("tls_key", config.tls_key)):
-        try:
-            Path(file).read_bytes()
-        except OSError as error:
-            raise ConfigurationError(f"{name} {str(file)!r} cannot be read: {error.strerror or error}") from error
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(config.tls_certificate, config.tls_key)
-    except (ssl.SSLError, OSError) as error:
-        raise ConfigurationError(
-            f"tls_certificate {str(config.tls_certificate)!r} and tls_key {str(config.tls_key)!r} "
-            f"are not a PEM certificate and its key: {error}"
-        ) from error
 
 
 def _listen(address: str, port: int) -> socket.socket:

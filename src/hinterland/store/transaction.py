@@ -121,6 +121,8 @@ class WriteTransaction:
 
     def _save_rows(self) -> None:
         changed = [table for table in self.store.tables.values() if table.next_row != table.next_row_saved]
+        if not changed:
+            return
         self.connection.executemany(
             "UPDATE _classes SET next_row=? WHERE id=?", [(table.next_row, table.id) for table in changed]
         )

@@ -53,6 +53,11 @@ VALUES: list[tuple[PropertyType, Any, Any]] = [
     (PropertyType.TIMESTAMP, stored(-1, -999_999_999), Timestamp(-1, -999_999_999)),
     (PropertyType.FLOAT, 1.5, float32(1.5)),
     (PropertyType.DOUBLE, 0.1, 0.1),
+    (PropertyType.INT, 2**27 - 1, 2**27 - 1),
+    (PropertyType.INT, 2**27, 2**27),
+    (PropertyType.INT, 2**63 - 1, 2**63 - 1),
+    (PropertyType.STRING, "é" * 9000, "é" * 9000),
+    (PropertyType.STRING, "{v0} \x00\x7f", "{v0} \x00\x7f"),
     (PropertyType.DECIMAL, Decimal("-1.50"), Decimal("-1.50")),
     (PropertyType.OBJECT_ID, b"\x01" * 12, ObjectId(b"\x01" * 12)),
     (PropertyType.UUID, UUID_BYTES, UUID(bytes=UUID_BYTES)),
@@ -66,8 +71,11 @@ VALUES: list[tuple[PropertyType, Any, Any]] = [
 KEYS: list[tuple[PropertyType, Any, Key]] = [
     (PropertyType.INT, 5, 5),
     (PropertyType.INT, -70_000, -70_000),
+    (PropertyType.INT, 2**27 - 1, 2**27 - 1),
+    (PropertyType.INT, 2**40, 2**40),
     (PropertyType.STRING, "k", "k"),
     (PropertyType.STRING, "", ""),
+    (PropertyType.STRING, "Øre", "Øre"),
     (PropertyType.OBJECT_ID, b"\x01" * 12, ObjectId(b"\x01" * 12)),
     (PropertyType.UUID, UUID_BYTES, UUID(bytes=UUID_BYTES)),
 ]
@@ -90,6 +98,44 @@ def test_rows_and_updates_of_every_type(kind: PropertyType, value: Any, payload:
     decoded = decode(recorder.take()).instructions
     assert decoded == expected
     assert type(decoded[1].value) is type(payload)
+
+
+@pytest.mark.parametrize("nullable", [False, True])
+@pytest.mark.parametrize(("kind", "value", "payload"), VALUES)
+def test_many_rows_are_encoded_as_single_ones(kind: PropertyType, value: Any, payload: Any, nullable: bool) -> None:
+    """Rows that are recorded together have the bytes that they have one by one (merge.md §1.8)."""
+    one_by_one, together = Recorder(), Recorder()
+    fields = [(Property(name, kind, nullable=nullable), name == "b") for name in "abc"]
+    encode = one_by_one.row_encoder(make_class(), fields)
+    for key in (1, 8192, -3):
+        encode(key, (value,) * 3)
+    together.rows_encoder(make_class(), fields, [3, 1, 2], 5)([(key, value, value, value, 9) for key in (1, 8192, -3)])
+    assert together.take() == one_by_one.take()
+
+
+@pytest.mark.parametrize("kind", [PropertyType.FLOAT, PropertyType.DOUBLE])
+def test_nan_in_sql_form(kind: PropertyType) -> None:
+    """NaN, which SQL keeps as bytes, becomes NaN of the property's type (merge.md §1.4)."""
+    recorder = Recorder()
+    one = Property("f", kind)
+    raw = struct.pack(">d", float("nan"))
+    recorder.row_encoder(make_class(), [(one, False)])(1, (raw,))
+    recorder.rows_encoder(make_class(), [(one, False)], [1], 2)([(1, raw)])
+    recorder.update_encoder(make_class(), one)(1, raw)
+    values = [each.value for each in decode(recorder.take()).instructions if isinstance(each, Update)]
+    assert len(values) == 3
+    assert all(isinstance(value, float) and value != value for value in values)
+
+
+def test_refused_rows_are_not_recorded() -> None:
+    """If one of many rows has a value that is no text, none is recorded (merge.md §1.8)."""
+    recorder = Recorder()
+    encode = recorder.rows_encoder(make_class(), [(Property("f", PropertyType.STRING), False)], [1], 2)
+    with pytest.raises(ValueTypeError, match="surrogate"):
+        encode([(1, "good"), (2, "\ud800")])
+    assert recorder.is_empty
+    encode([(3, "good")])
+    assert decode(recorder.take()).instructions == [CreateObject("C", 3), Update("C", 3, "f", [], "good")]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in PropertyType if kind is not PropertyType.GLOBAL_KEY])

@@ -350,21 +350,29 @@ def test_pings_and_test_commands_are_answered_at_once() -> None:
     assert script.heads == ["pong 8123", "test_command 1 4 2"]
 
 
-def test_read_only_users_cannot_upload() -> None:
-    """230, but empty uploads (acknowledgements) pass (wire.md §6.3)."""
-    script = Script().send("bind 1 2 0 0 0\n/x")
-    session = script.one(OpenRealm).session
-    session.realm_opened("/x", can_write=False)
-    script.send("ident 1 7 99 3 4 3 555\n")
-    script.one(LoadClientFile)
-    session.client_file_loaded(FILE)
-    script.one(ReadHistory)
-    session.history_read(batch(3))
-    script.connection.take_output()
-    script.send(upload((6, 3)))
-    script.one(IntegrateUpload)
-    script.send(upload((8, 3), (7, 3)))
-    assert script.heads == ["error 230 1 ClientReset"]
+def test_what_a_session_may_no_longer_read_is_withheld() -> None:
+    """DOWNLOADs that wait to be sent are forgotten; other sessions and other messages are not."""
+    script = Script()
+    session = script.syncing()
+    script.connection.send(b"download 1 rest of it")
+    script.connection.send(b"download 12 of another session")
+    script.connection.send(b"pong 5")
+    taken = [b"pong 4", b"download 1 a part"]
+    script.connection.withhold(session, taken)
+    session.fail(206)
+    assert taken == [b"pong 4", b""]
+    heads = [head for head in script.heads if head]
+    assert heads == ["download 12 of another session", "pong 5", "error 206 1 ApplicationBug"]
+    script.connection.send(b"pong 6")
+    script.connection.withhold()
+    assert script.connection.take_output() == [b""]
+
+
+def test_refused_writes_ask_for_a_reset_without_recovery() -> None:
+    """Making the changes again would have them refused again (wire.md §6.3, §10.2)."""
+    script = Script()
+    script.syncing().fail(230)
+    assert script.heads == ["error 230 1 ClientResetNoRecovery"]
 
 
 def test_flexible_sync_is_refused_and_old_versions_get_plain_errors() -> None:

@@ -12,7 +12,13 @@ from hinterland.server.tokens import Principal
 def make_connection(send) -> ClientConnection:
     principal = Principal("ada", is_admin=False, app="", expires_s=0, token_id="")
     return ClientConnection(
-        ServerConnection(user="ada"), None, principal, send, backlog_bytes_max=1 << 20, body_bytes_max=1 << 20
+        ServerConnection(user="ada"),
+        None,
+        principal,
+        send,
+        register=None,
+        backlog_bytes_max=1 << 20,
+        body_bytes_max=1 << 20,
     )
 
 

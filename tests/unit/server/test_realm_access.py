@@ -19,11 +19,11 @@ from hinterland.changeset.instructions import (
     Instruction,
     Update,
 )
-from hinterland.errors import SchemaRefusedError
 from hinterland.permissions.privileges import ALL, EVERYONE, Privilege
 from hinterland.permissions.rules_document import parse_rules
 from hinterland.permissions.subject import Json, Subject
 from hinterland.server.realm_access import RealmAccess
+from hinterland.server.schema_guard import SchemaChangeRefusedError
 from hinterland.store.applier import apply
 from hinterland.store.store import Store
 from hinterland.values import ClassKind, CollectionType, Link, PropertyType
@@ -153,7 +153,7 @@ def test_what_was_applied_before_in_the_transaction_is_seen(desk: Desk) -> None:
 def test_changing_the_schema_without_permission_is_an_error(desk: Desk) -> None:
     """The session is told 225; nothing of the changeset is applied."""
     table = AddTable("New", ClassKind.TOP_LEVEL, "_id", PropertyType.INT)
-    with pytest.raises(SchemaRefusedError, match="adding schema for Realm table"):
+    with pytest.raises(SchemaChangeRefusedError, match="adding schema for Realm table"):
         desk.upload("ada", table)
     desk.access.forget()
     assert "New" not in desk.store.schema

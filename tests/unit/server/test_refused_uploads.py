@@ -1,4 +1,7 @@
-"""Uploads that must not be integrated: behind a refused one, and behind the back of a newer session."""
+"""Uploads that must not be integrated.
+
+Behind a refused one, behind the back of a newer session, and those of users who may not write.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,12 @@ import pytest
 from tests.unit.server.peer import Peer
 
 from hinterland.changeset.encoder import encode
-from hinterland.changeset.instructions import AddTable, Changeset
+from hinterland.changeset.instructions import AddColumn, AddTable, Changeset, CreateObject, EraseColumn, EraseTable
 from hinterland.protocol.messages import Bind, Ident, Upload, UploadEntry
 from hinterland.protocol.server_connection import ServerConnection
 from hinterland.protocol.server_session import IntegrateUpload
 from hinterland.server.realm_file import Refusal, deliver
-from hinterland.values import ClassKind
+from hinterland.values import ClassKind, CollectionType, PropertyType
 
 
 @pytest.mark.parametrize("is_unbound", [False, True])
@@ -57,4 +60,94 @@ def test_an_upload_of_a_session_that_was_taken_over_is_refused(tmp_path: Path) -
 
     assert isinstance(answer, Refusal)
     assert peer.file.version == 0
+    peer.file.close()
+
+
+TASK = AddTable("Task", ClassKind.TOP_LEVEL, "name", PropertyType.STRING)
+TITLE = AddColumn("Task", "title", PropertyType.STRING, nullable=False, collection=CollectionType.SINGLE)
+
+
+def answer_to(peer: Peer, *instructions: object, version: int = 3) -> object:
+    """Upload one changeset and return what the realm answers."""
+    changeset = encode(Changeset(list(instructions)))  # type: ignore[arg-type]
+    peer.connection.receive_message(Upload(1, version, 0, 0, (UploadEntry(version, 0, 1, 0, changeset),)))
+    (job,) = peer.requests()
+    (answer,) = peer.file.process([job])  # type: ignore[list-item]
+    deliver(job, answer)  # type: ignore[arg-type]
+    return answer
+
+
+def set_rights(peer: Peer, *, can_write: bool, can_change_schema: bool = False) -> None:
+    """Rule what the peer's session may do."""
+    peer.connection.sessions[1].set_rights(can_write=can_write, can_change_schema=can_change_schema)
+
+
+def test_a_readers_changes_are_refused_and_leave_no_trace(tmp_path: Path) -> None:
+    """Session error 230; nothing of the upload is stored, not even how far the client has come."""
+    peer = Peer(tmp_path / "a.realm")
+    set_rights(peer, can_write=False)
+    answer = answer_to(peer, TASK, CreateObject("Task", "x"))
+    assert isinstance(answer, Refusal)
+    assert answer.code == 230
+    record = peer.history.client(2)
+    assert record is not None
+    assert (record.client_version, peer.file.version, peer.file.store.tables) == (0, 0, {})
+    peer.file.close()
+
+
+def test_an_upload_that_waits_when_the_right_to_write_goes_is_refused(tmp_path: Path) -> None:
+    """What counts is what the session may do when its upload is merged, not when it arrived."""
+    peer = Peer(tmp_path / "a.realm")
+    data = encode(Changeset([TASK, CreateObject("Task", "x")]))
+    peer.connection.receive_message(Upload(1, 3, 0, 0, (UploadEntry(3, 0, 1, 0, data),)))
+    (job,) = peer.requests()
+    set_rights(peer, can_write=False)
+    peer.connection.lost()
+    (answer,) = peer.file.process([job])  # type: ignore[list-item]
+    assert isinstance(answer, Refusal)
+    assert peer.file.version == 0
+    deliver(job, answer)  # type: ignore[arg-type]
+    peer.file.close()
+
+
+def test_a_readers_classes_are_acknowledged_and_forgotten(tmp_path: Path) -> None:
+    """Opening a realm names its classes; that is no reason to refuse a reader, nor to change the realm."""
+    peer = Peer(tmp_path / "a.realm")
+    set_rights(peer, can_write=False)
+    assert answer_to(peer, TASK, TITLE) == (3, 0)
+    record = peer.history.client(2)
+    assert record is not None
+    assert (record.client_version, peer.file.version, peer.file.store.tables) == (3, 0, {})
+    answer = answer_to(peer, CreateObject("Task", "x"), version=4)
+    assert isinstance(answer, Refusal)
+    assert answer.code == 230
+    peer.file.close()
+
+
+@pytest.mark.parametrize(
+    ("known", "instructions", "is_refused"),
+    [
+        ([], [TASK], True),
+        ([TASK], [TASK], False),
+        ([TASK], [TASK, TITLE], True),
+        ([TASK, TITLE], [TASK, TITLE, CreateObject("Task", "x")], False),
+        ([TASK], [AddTable("Embedded", ClassKind.EMBEDDED)], True),
+        ([TASK, TITLE], [EraseColumn("Task", "title")], True),
+        ([TASK], [EraseTable("Task")], True),
+    ],
+)
+def test_a_closed_schema_refuses_what_is_new(
+    tmp_path: Path, known: list[object], instructions: list[object], is_refused: bool
+) -> None:
+    """Session error 225 for classes and properties that the realm does not have; others pass."""
+    peer = Peer(tmp_path / "a.realm")
+    if known:
+        answer_to(peer, *known)
+    version = peer.file.version
+    set_rights(peer, can_write=True)
+    answer = answer_to(peer, *instructions, version=5)
+    assert isinstance(answer, Refusal) == is_refused
+    if isinstance(answer, Refusal):
+        assert answer.code == 225
+        assert peer.file.version == version
     peer.file.close()

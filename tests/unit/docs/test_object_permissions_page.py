@@ -1,4 +1,4 @@
-"""The code and the rules of the page on permissions are right."""
+"""The code and the rules of the page on permissions in query-based realms are right."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import hinterland as hl
 from hinterland.permissions.rules_document import parse_rules
 
-PAGE = Path(__file__).parents[3] / "docs" / "permissions.md"
+PAGE = Path(__file__).parents[3] / "docs" / "object-permissions.md"
 
 
 def blocks(language: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""The HTTP API: tables of operations, and what serves and documents them."""

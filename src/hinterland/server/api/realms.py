@@ -1,0 +1,203 @@
+"""The list of realms.
+
+Source: spec features.md §5.2, §5.5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from hinterland.server.access import AccessLevel
+from hinterland.server.api.operation import Call, Operation
+from hinterland.server.api.users import PAGE_LIMIT
+from hinterland.server.directory import Directory, Realm
+from hinterland.server.permissions import PathPermissions
+from hinterland.server.problems import ACCESS_DENIED, REALM_NOT_FOUND, UNKNOWN_USER, ApiError
+
+__all__ = ["RealmsApi"]
+
+_TAG = "realms"
+RealmType = Literal["full", "reference"]
+"""As the original called them; a reference realm is one that is synchronised by queries."""
+
+_KINDS: dict[str, str] = {"full": "full", "reference": "query"}
+PathText = Annotated[str, Meta(max_length=2048)]
+
+
+class RealmInfo(Struct, rename="camel"):
+    """A realm."""
+
+    path: str
+    owner_id: str | None
+    realm_type: RealmType
+    sync_label: str
+    created_at: datetime
+    can_modify_schema: bool
+
+
+class RealmSize(Struct, rename="camel"):
+    """What a realm takes on disk: its state, its history and what is still to be tidied up."""
+
+    path: str
+    file_size: int
+
+
+class RealmPage(Struct):
+    """Realms by path; `next` goes into `after` to get more, and is null at the end."""
+
+    files: list[RealmInfo]
+    next: str | None
+
+
+class RealmQuery(Struct):
+    """Which realms."""
+
+    after: PathText = ""
+    limit: PAGE_LIMIT = 100
+    below: PathText = "/"
+
+
+class RealmChange(Struct, rename="camel"):
+    """What to change. Path admins may switch `canModifySchema`, server admins everything."""
+
+    can_modify_schema: bool | None = None
+    realm_type: RealmType | None = None
+    owner_id: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+
+
+class RealmsApi:
+    """The operations.
+
+    Args:
+        directory: The list.
+        permissions: Who may what.
+        realm_file: Where the file of a realm is.
+        delete_realm: Disconnects clients and deletes a realm.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        permissions: PathPermissions,
+        realm_file: Callable[[str], Path],
+        delete_realm: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._directory = directory
+        self._permissions = permissions
+        self._realm_file = realm_file
+        self._delete_realm = delete_realm
+
+    def operations(self) -> Sequence[Operation]:
+        """Return the table."""
+        path = "/realms/files/{path:path}"
+        gone = (REALM_NOT_FOUND,)
+        return [
+            Operation(
+                "GET", "/realms/files", self.page, "List realms", _TAG, "admin", query=RealmQuery, answer=RealmPage
+            ),
+            Operation("GET", path, self.get, "A realm that the caller may read", _TAG, answer=RealmInfo, problems=gone),
+            Operation(
+                "PATCH", path, self.change, "Change a realm", _TAG,
+                body=RealmChange, answer=RealmInfo, problems=(*gone, UNKNOWN_USER), audit="realm.change",
+            ),
+            Operation(
+                "DELETE", path, self.delete, "Delete a realm; whoever has it open is told", _TAG,
+                status=204, problems=gone, audit="realm.delete",
+            ),
+            Operation(
+                "POST", "/realms/calculate-size/{path:path}", self.size, "How large a realm is now", _TAG,
+                answer=RealmSize, problems=gone,
+            ),
+        ]  # fmt: skip
+
+    async def page(self, call: Call[None, RealmQuery]) -> RealmPage:
+        """Return a page of realms."""
+        query, realms = call.query, self._directory.realms
+        found = await asyncio.to_thread(realms.page, after=query.after, limit=query.limit + 1, below=query.below)
+        shown = found[: query.limit]
+        return RealmPage([_info(one) for one in shown], shown[-1].path if len(found) > len(shown) else None)
+
+    async def get(self, call: Call[None, None]) -> RealmInfo:
+        """Return a realm."""
+        return _info(await self._realm(call, AccessLevel.READ))
+
+    async def change(self, call: Call[RealmChange, None]) -> RealmInfo:
+        """Change a realm."""
+        body = call.body
+        realm = await self._realm(call, AccessLevel.ADMIN)
+        call.detail.update({name: one for name in body.__struct_fields__ if (one := getattr(body, name)) is not None})
+        if (body.realm_type is not None or body.owner_id is not None) and not call.principal.is_admin:
+            raise ApiError(ACCESS_DENIED, "only a server admin may change type and owner of a realm")
+        realms = self._directory.realms
+        if body.owner_id is not None:
+            if await asyncio.to_thread(self._directory.users.get, body.owner_id) is None:
+                raise ApiError(UNKNOWN_USER, f"there is no user {body.owner_id[:64]!r}")
+            await asyncio.to_thread(realms.set_owner, realm.path, body.owner_id)
+        if body.realm_type is not None:
+            await asyncio.to_thread(realms.set_kind, realm.path, _KINDS[body.realm_type])
+        if body.can_modify_schema is not None:
+            await asyncio.to_thread(
+                self._permissions.set_schema_switch,
+                call.principal,
+                realm.path,
+                can_modify_schema=body.can_modify_schema,
+            )
+        return _info(await self._realm(call, AccessLevel.ADMIN))
+
+    async def delete(self, call: Call[None, None]) -> None:
+        """Delete a realm."""
+        realm = await self._realm(call, AccessLevel.ADMIN)
+        await self._delete_realm(realm.path)
+
+    async def size(self, call: Call[None, None]) -> RealmSize:
+        """Measure a realm."""
+        realm = await self._realm(call, AccessLevel.READ)
+        return RealmSize(realm.path, await asyncio.to_thread(_size, self._realm_file(realm.path)))
+
+    async def _realm(self, call: Call[Any, Any], level: AccessLevel) -> Realm:
+        """Return the realm that the path names, if the caller has that level.
+
+        Only paths on the list are ever used; nothing that a client writes becomes a file name.
+        """
+        path = "/" + call.path("path").lstrip("/")
+        if path.startswith("/~/"):
+            path = f"/{call.principal.user}/{path[3:]}"
+        call.target = path
+        realm = None
+        if path.isprintable() and "\0" not in path:
+            realm = await asyncio.to_thread(self._directory.realms.get, path)
+        # Strangers do not learn which realms there are.
+        if realm is None:
+            if call.principal.is_admin or path.startswith(f"/{call.principal.user}/"):
+                raise ApiError(REALM_NOT_FOUND, f"there is no realm {path[:200]!r}")
+            raise ApiError(ACCESS_DENIED, f"you may not do this with {path[:200]!r}")
+        if await asyncio.to_thread(self._permissions.level, call.principal, realm.path) < level:
+            raise ApiError(ACCESS_DENIED, f"you may not do this with {path[:200]!r}")
+        return realm
+
+
+def _info(realm: Realm) -> RealmInfo:
+    return RealmInfo(
+        realm.path,
+        realm.owner,
+        "reference" if realm.kind == "query" else "full",
+        "default",
+        datetime.fromtimestamp(realm.created_s, UTC),
+        realm.can_modify_schema,
+    )
+
+
+def _size(file: Path) -> int:
+    total = 0
+    for suffix in ("", "-wal"):
+        try:
+            total += file.with_name(file.name + suffix).stat().st_size
+        except FileNotFoundError:
+            continue
+    return total
