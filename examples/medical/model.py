@@ -1,7 +1,7 @@
 """A hospital: what doctors, nurses and patients see of the same records is decided by rules on the server.
 
-The rules are in `rules.toml`; set them with `hinterland realms rules /hospital --set rules.toml`. Users have the metadata
-`role` ("doctor" or "nurse") and `wards`, which only admins can give them; everybody else is a patient.
+The rules are in `rules.toml`; set them with `hinterland realms rules /hospital --set rules.toml`. Admins give
+users the metadata `role` ("doctor" or "nurse") and `wards` (a JSON list such as `["A", "B"]`); everybody else is a patient.
 """
 
 from __future__ import annotations
