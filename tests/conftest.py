@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from tests.golden import SHARED_DIR
+
+os.environ["HINTERLAND_KEYRING"] = "off"  # nobody's own keyring fills with the users of tests
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -34,6 +34,8 @@ from hinterland.errors import (
     QueryError,
     QuerySyntaxError,
     ReadOnlyError,
+    RealmDeletedError,
+    RequestRefusedError,
     RulesError,
     SchemaConflictError,
     SchemaError,
@@ -42,8 +44,10 @@ from hinterland.errors import (
     SyncError,
     TimedOutError,
     TransformError,
+    UntrustedServerError,
     UsageError,
     ValueTypeError,
+    WriteRefusedError,
     WrongThreadError,
 )
 from hinterland.realm.access import PermissionLists, Privileges
@@ -76,12 +80,18 @@ if TYPE_CHECKING:
     from hinterland.realm.permission_classes import PermissionUser as PermissionUser
     from hinterland.realm.permission_classes import RealmPermissions as RealmPermissions
     from hinterland.realm.permission_classes import Role as Role
+    from hinterland.sync import TLS as TLS
+    from hinterland.sync import Account as Account
+    from hinterland.sync import ApiKey as ApiKey
     from hinterland.sync import ClientReset as ClientReset
     from hinterland.sync import ConnectionTimes as ConnectionTimes
     from hinterland.sync import Credentials as Credentials
+    from hinterland.sync import PathPermission as PathPermission
+    from hinterland.sync import PermissionOffer as PermissionOffer
     from hinterland.sync import Progress as Progress
     from hinterland.sync import Session as Session
     from hinterland.sync import SyncUser as SyncUser
+    from hinterland.sync import UserInfo as UserInfo
     from hinterland.sync import copy_objects as copy_objects
     from hinterland.sync import sync_directory as sync_directory
 
@@ -92,12 +102,18 @@ _PERMISSIONS: Final = frozenset(
 _QUERY: Final = frozenset({"Expression", "GeoBox", "GeoCircle", "GeoPolygon"})
 _SYNC: Final = frozenset(
     {
+        "TLS",
+        "Account",
+        "ApiKey",
         "ClientReset",
         "ConnectionTimes",
         "Credentials",
+        "PathPermission",
+        "PermissionOffer",
         "Progress",
         "Session",
         "SyncUser",
+        "UserInfo",
         "copy_objects",
         "sync_directory",
     }
@@ -105,6 +121,9 @@ _SYNC: Final = frozenset(
 
 __all__ = [
     "PERMISSION_CLASSES",
+    "TLS",
+    "Account",
+    "ApiKey",
     "AsymmetricObject",
     "AuthenticationError",
     "BadChangesetError",
@@ -148,9 +167,11 @@ __all__ = [
     "Object",
     "ObjectChange",
     "ObjectId",
+    "PathPermission",
     "Permission",
     "PermissionDeniedError",
     "PermissionLists",
+    "PermissionOffer",
     "PermissionUser",
     "Privileges",
     "Progress",
@@ -160,7 +181,9 @@ __all__ = [
     "QuerySyntaxError",
     "ReadOnlyError",
     "Realm",
+    "RealmDeletedError",
     "RealmPermissions",
+    "RequestRefusedError",
     "Results",
     "Role",
     "RulesError",
@@ -178,8 +201,11 @@ __all__ = [
     "Timestamp",
     "Token",
     "TransformError",
+    "UntrustedServerError",
     "UsageError",
+    "UserInfo",
     "ValueTypeError",
+    "WriteRefusedError",
     "WrongThreadError",
     "__version__",
     "backlinks",

@@ -28,8 +28,12 @@ HinterlandError
 ├── SyncError                   the server refused, or synchronisation failed (HL-S…)
 │   ├── SessionError            an error the server sent for one realm
 │   ├── ClientResetRequired     the local copy can no longer be synchronised
+│   ├── WriteRefusedError       local changes were not allowed, and are kept in a backup
+│   ├── RealmDeletedError       the server wants the local copy removed; a backup is kept
 │   ├── TimedOutError           a wait ended before what it waited for
+│   ├── RequestRefusedError     the server's HTTP API refused a request
 │   └── ConnectionFailedError   no connection to the server
+│       └── UntrustedServerError  its certificate is not trusted
 ├── AuthenticationError         log in again (HL-A…)
 │   └── MultipleUsersError      `SyncUser.current` with several users logged in
 ├── PermissionDeniedError       logging in again will not help (HL-A…)
@@ -68,6 +72,8 @@ __all__ = [
     "QueryError",
     "QuerySyntaxError",
     "ReadOnlyError",
+    "RealmDeletedError",
+    "RequestRefusedError",
     "RulesError",
     "SchemaConflictError",
     "SchemaError",
@@ -76,8 +82,10 @@ __all__ = [
     "SyncError",
     "TimedOutError",
     "TransformError",
+    "UntrustedServerError",
     "UsageError",
     "ValueTypeError",
+    "WriteRefusedError",
     "WrongThreadError",
 ]
 
@@ -275,6 +283,61 @@ class ClientResetRequired(SessionError):
     code = "HL-S002"
 
 
+class WriteRefusedError(SessionError):
+    """The server did not accept local changes, because the user may only read the realm.
+
+    The realm is back at the server's state and goes on following it. `backup_path` is a local realm file with
+    the state that was refused, None if it could not be written; `objects` names the class and key of each
+    object that was changed.
+    """
+
+    code = "HL-S005"
+
+    def __init__(
+        self,
+        number: int,
+        message: str,
+        action: str = "",
+        *,
+        backup_path: str | None = None,
+        objects: tuple[tuple[str, object], ...] = (),
+    ) -> None:
+        super().__init__(number, message, action, is_fatal=False)
+        self.backup_path = backup_path
+        self.objects = objects
+
+
+class RealmDeletedError(SessionError):
+    """The server wants the local copy of the realm removed.
+
+    That happens when it is opened next, with nobody else having it open; then it is downloaded anew, if the
+    server lets it. `backup_path` is a local realm file with its content; None if that could not be written, and
+    then nothing is removed.
+    """
+
+    code = "HL-S008"
+
+    def __init__(self, number: int, message: str, action: str = "", *, backup_path: str | None = None) -> None:
+        super().__init__(number, message, action)
+        self.backup_path = backup_path
+
+
+class RequestRefusedError(SyncError):
+    """The server's HTTP API refused a request.
+
+    `status` is the HTTP status, `number` the original's error number if there is one, `reason` the
+    name of the problem, such as "AccountNameInUse".
+    """
+
+    code = "HL-S007"
+
+    def __init__(self, message: str, status: int = 0, number: int | None = None, reason: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.number = number
+        self.reason = reason
+
+
 class TimedOutError(SyncError, TimeoutError):
     """A wait ended before what it waited for."""
 
@@ -287,10 +350,23 @@ class ConnectionFailedError(SyncError, ConnectionError):
     code = "HL-S004"
 
 
+class UntrustedServerError(ConnectionFailedError):
+    """The server's certificate is not signed by a trusted authority, or is not the pinned one."""
+
+    code = "HL-S006"
+
+
 class AuthenticationError(HinterlandError):
-    """The credentials or tokens were refused; log in again."""
+    """The credentials or tokens were refused; log in again.
+
+    `reason` is the server's name for the problem, such as "InvalidPassword" or "UserDisabled"; "" if it gave none.
+    """
 
     code = "HL-A001"
+
+    def __init__(self, message: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class MultipleUsersError(AuthenticationError):

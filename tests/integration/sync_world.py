@@ -63,6 +63,10 @@ class World:
         """Log somebody in, who is registered at first."""
         return SyncUser.log_in(self.url, Credentials.username_password(name, "secret", register=True))
 
+    def user_again(self, name: str) -> SyncUser:
+        """Log in somebody who is registered."""
+        return SyncUser.log_in(self.url, Credentials.username_password(name, "secret"))
+
     def configuration(self, user: SyncUser, path: str = "/shared/board", **options: Any) -> Configuration:
         options.setdefault("times", QUICK)
         return user.configuration(path, options.pop("schema", [Task]), **options)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def test_a_revoked_login_stops_the_session_and_says_so(world: World) -> None:
     realm = world.open(user, error_handler=lambda session, error: errors.append((session, error)))
     exchange(realm)
     write(realm, "x")
-    object.__setattr__(user._stored, "refresh_token", "forged")
+    user._store.update(replace(user._stored, refresh_token="forged"))
     user.expire_access_token()
     world.restart()
 

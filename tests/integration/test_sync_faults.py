@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.integration.sync_world import QUICK, Task, eventually, write
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.server import Server, ServerConnection, serve
+from tests.integration.scripted import App, Script, script
+from tests.integration.sync_world import QUICK, eventually, write
+from websockets.sync.server import ServerConnection
 
-from hinterland.errors import AuthenticationError, BadChangesetError, HinterlandError, ProtocolError, SessionError
+from hinterland.errors import AuthenticationError, BadChangesetError, ProtocolError, SessionError
+from hinterland.protocol.client_backoff import BackoffLimits
 from hinterland.protocol.client_connection import LivenessTimes
 from hinterland.protocol.messages import (
     Bind,
@@ -20,87 +19,14 @@ from hinterland.protocol.messages import (
     Download,
     DownloadEntry,
     Ident,
-    IdentGrant,
     JsonError,
     Mark,
     SyncProgress,
-    Unbind,
-    Unbound,
-    describe,
     encode,
-    parse_from_client,
 )
-from hinterland.realm.realm import Realm
-from hinterland.sync import ConnectionTimes, Credentials, SyncUser, sync_directory
-from hinterland.sync.session import SessionRegistry
+from hinterland.store.file_lock import FileLock
 
-SUBPROTOCOL = "com.mongodb.realm-sync#14"
-
-
-class Script:
-    """A server that says what a test wants; `heard` is what the client said."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-        self.connections = 0
-        self.answer: Callable[[ServerConnection, object], None] = lambda _socket, _message: None
-        self.status = 0
-        self.answers_unbind = True
-        self._server: Server = serve(
-            self._serve,
-            "127.0.0.1",
-            0,
-            subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]
-            compression=None,
-            process_request=lambda socket, _: socket.respond(self.status, "") if self.status else None,
-        )
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.socket.getsockname()[1]}"
-
-    def _serve(self, socket: ServerConnection) -> None:
-        self.connections += 1
-        try:
-            for data in socket:
-                assert isinstance(data, bytes)
-                message = parse_from_client(data)
-                self.heard.append(describe(message))
-                match message:
-                    case Bind(need_ident=True):
-                        socket.send(encode(IdentGrant(message.session, 2, 77)))
-                    case Unbind() if self.answers_unbind:
-                        socket.send(encode(Unbound(message.session)))
-                    case _:
-                        self.answer(socket, message)
-        except ConnectionClosed:
-            return
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join(10)
-
-
-@pytest.fixture
-def script() -> Iterator[Script]:
-    made = Script()
-    yield made
-    SessionRegistry.stop_all()
-    made.close()
-
-
-class App:
-    """An application with one open realm, and the errors it was told."""
-
-    def __init__(self, folder: Path, script: Script, times: ConnectionTimes = QUICK) -> None:
-        sync_directory(folder / "home")
-        self.errors: list[HinterlandError] = []
-        user = SyncUser.log_in(script.url, Credentials.admin_token("token"))
-        self.realm = Realm.open(
-            user.configuration("/board", [Task], times=times, error_handler=lambda _, error: self.errors.append(error))
-        )
+__all__ = ["script"]
 
 
 def download_to(socket: ServerConnection, session: int, changeset: bytes) -> None:
@@ -253,3 +179,18 @@ def test_a_silent_server_is_left(script: Script, tmp_path: Path) -> None:
     assert any(line.startswith("Ping") for line in script.heard)
     assert app.errors == []
     app.realm.close()
+
+
+def test_a_session_ends_while_the_server_is_away(script: Script, tmp_path: Path) -> None:
+    """Closing an offline realm waits for no server: another process can have the file at once."""
+    script.status = 503
+    app = App(tmp_path, script, replace(QUICK, backoff=BackoffLimits(60_000, 2, 120_000)), stop_policy="immediately")
+    path = Path(app.realm.path)
+    lock = FileLock(path.with_name(path.name + ".sync-lock"))
+    eventually(lambda: script.refused, "the first attempt")
+    assert not lock.try_acquire()
+
+    app.realm.close()
+
+    eventually(lock.try_acquire, "the end of the session")
+    lock.release()

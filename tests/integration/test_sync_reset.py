@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.integration.sync_world import TIMEOUT_S, Task, World, eventually, exc
 
 from hinterland.errors import ClientResetRequired, HinterlandError
 from hinterland.realm.realm import Realm
+from hinterland.store.client_history import ClientHistory
 from hinterland.sync import ClientReset
 from hinterland.sync.session import SessionRegistry
 
@@ -123,6 +125,54 @@ def test_nothing_is_left_beside_the_file(world: World) -> None:
     left = sorted(path.name for path in folder.iterdir() if "reset" in path.name or "fresh" in path.name)
 
     assert left == []
+
+
+def test_a_slow_callback_does_not_start_a_second_reset(world: World) -> None:
+    """Nobody attaches to the file while it is being reset; the next look at it comes every quarter of a second."""
+    errors: list[HinterlandError] = []
+    resets: list[int] = []
+
+    def before(realm: Realm) -> None:
+        resets.append(len(realm.objects(Task)))
+        threading.Event().wait(0.8)
+
+    realm = world.open(
+        world.user("ada"),
+        client_reset=ClientReset.discard_local(before=before),
+        error_handler=lambda _, error: errors.append(error),
+    )
+    diverge(world, realm)
+
+    realm.session.resume()
+    exchange(realm)
+
+    assert (errors, resets) == ([], [3])
+    assert [task.name for task in realm.objects(Task)] == ["old"]
+
+
+def test_recovered_changes_keep_their_transactions(world: World) -> None:
+    """Each transaction is uploaded as one again, with its own time (features.md §3.9)."""
+    adopted: list[list[int]] = []
+
+    def after(_: Realm, new: Realm) -> None:
+        kept = ClientHistory(new._store.connection)
+        adopted.append([entry.timestamp for entry in kept.entries(0)])
+
+    realm = world.open(world.user("ada"), client_reset=ClientReset.recover(after=after))
+    diverge(world, realm)
+    for number in range(3):
+        write(realm, f"t{number}")
+    history = ClientHistory(realm._store.connection)
+    before = [entry.timestamp for entry in history.entries(history.progress.upload_client)]
+
+    realm.session.resume()
+    realm.session.wait_for_upload(TIMEOUT_S)
+
+    assert adopted == [before]
+    other = world.open(world.user("bob"), download=True)
+    exchange(realm, other)
+    assert state(realm) == state(other)
+    assert {task.name for task in other.objects(Task)} == {"old", "mine", "t0", "t1", "t2"}
 
 
 def test_an_encrypted_realm_synchronises_and_is_reset(world: World) -> None:

@@ -26,9 +26,11 @@ def blocks(page: str) -> list[str]:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    """A server, and an empty home for its users."""
-    server = ObjectServer(Config(data=tmp_path / "server", port=0, durable=False)).start()
+def url(tmp_path: Path, page: str) -> Iterator[str]:
+    """A server such as the page asks for, and an empty home for its users."""
+    is_development = "hinterland serve --development" in (REPOSITORY / page).read_text(encoding="utf-8")
+    config = Config(data=tmp_path / "server", port=0, durable=False, development=is_development)
+    server = ObjectServer(config).start()
     before = hl.sync_directory()
     hl.sync_directory(tmp_path / "home")
     yield server.url
@@ -36,7 +38,7 @@ def url(tmp_path: Path) -> Iterator[str]:
     server.stop()
 
 
-@pytest.mark.parametrize("page", [page for page in ("README.md", "docs/quickstart.md")])
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/accounts.md"])
 def test_pages_run_from_top_to_bottom(page: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A newcomer can paste the page's blocks, in their order, against a server of their own."""
     monkeypatch.chdir(tmp_path)

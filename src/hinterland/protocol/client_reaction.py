@@ -19,6 +19,7 @@ from hinterland.protocol.messages import Error, JsonError
 __all__ = ["FollowUp", "Reaction", "reaction_to"]
 
 SESSION_CLOSED: Final = 200
+WRITE_NOT_ALLOWED: Final = 230
 COMPENSATING_WRITE: Final = 231
 
 
@@ -28,6 +29,7 @@ class FollowUp(Enum):
     NOTHING = "nothing"
     CLIENT_RESET = "client reset"
     CLIENT_DISCARD = "client reset without recovery"
+    DROP_CHANGES = "client reset that keeps the refused changes aside"
     DELETE_REALM = "delete realm"
     REFRESH_USER = "refresh user"
     LOG_OUT_USER = "log out user"
@@ -73,6 +75,8 @@ def reaction_to(message: JsonError | Error) -> Reaction:
         error = SessionError(message.code, message.message, is_fatal=not message.try_again)
         return Reaction(error, message.try_again, reports=True)
     may_retry, reports, follow_up = _ACTIONS.get(message.action, _UNKNOWN_ACTION)
+    if message.code == WRITE_NOT_ALLOWED and message.action.startswith("ClientReset"):
+        follow_up = FollowUp.DROP_CHANGES  # made again they would be refused again
     retries = may_retry and (message.try_again or follow_up is FollowUp.REFRESH_USER)
     kind = ClientResetRequired if message.action.startswith("ClientReset") else SessionError
     error = kind(message.code, message.message, message.action, is_fatal=not retries)

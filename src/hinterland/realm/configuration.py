@@ -47,6 +47,15 @@ class Opener(Protocol):
     ) -> None:
         """Prepare the file and wait for the server's state."""
 
+    def attach(
+        self,
+        configuration: Configuration,
+        local_path: str,
+        local_key: bytes | None,
+        progress: Callable[[int, int], object] | None,
+    ) -> None:
+        """Copy what is in a local realm's file into the prepared one, all or nothing."""
+
 
 @dataclass(slots=True)
 class Configuration:

@@ -10,8 +10,9 @@ from typing import ClassVar
 
 from hinterland.errors import EncryptionKeyError, StorageError, UsageError
 from hinterland.store.store import Store
+from hinterland.store.upkeep import is_used_elsewhere
 
-__all__ = ["OpenFile", "delete_files", "let_go"]
+__all__ = ["OpenFile", "delete_files", "delete_unused", "let_go"]
 
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 
@@ -102,3 +103,13 @@ def delete_files(path: str | Path) -> bool:
         except OSError as error:
             raise StorageError(f"{path}{suffix} cannot be deleted: {error}") from error
     return found
+
+
+def delete_unused(path: str | Path, key: bytes | None = None) -> bool:
+    """Delete a realm's files, unless somebody has it open; return whether it is gone."""
+    if not Path(path).is_file():
+        return True
+    if OpenFile.is_open(path) or is_used_elsewhere(path, key):
+        return False
+    delete_files(path)
+    return True

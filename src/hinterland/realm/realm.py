@@ -24,6 +24,7 @@ from hinterland.errors import (
 )
 from hinterland.realm import adding, creating, deleting
 from hinterland.realm.access import Access, with_permission_classes
+from hinterland.realm.attaching import Attaching
 from hinterland.realm.binding import Attempt, Binding
 from hinterland.realm.configuration import Configuration, ProgressCallback
 from hinterland.realm.dynamic import DynamicRealm
@@ -51,7 +52,7 @@ R = TypeVar("R")
 UpdateMode = Literal["never", "modified", "all"]
 
 
-class Realm(Snapshots, FileCare, Access):
+class Realm(Snapshots, FileCare, Attaching, Access):
     """An open realm; see `Realm.open`. It belongs to the thread that opened it, with all its objects."""
 
     def __init__(self, configuration: Configuration, file: OpenFile, store: Store) -> None:

@@ -12,7 +12,7 @@ from hinterland.store.connection import open_connection
 from hinterland.store.frozen import copy_snapshot
 from hinterland.store.store import Store
 
-__all__ = ["compact", "file_bytes", "used_bytes", "write_copy"]
+__all__ = ["compact", "file_bytes", "is_used_elsewhere", "used_bytes", "write_copy"]
 
 _SYNC_TABLES: Final = ("_history", "_sync")
 
@@ -49,6 +49,17 @@ def compact(store: Store) -> bool:
         connection.execute(f"PRAGMA busy_timeout={int(timeout)}")
         store.begin_read()
     return not busy
+
+
+def is_used_elsewhere(path: str | Path, key: bytes | None = None) -> bool:
+    """Return whether any other connection, of this process or another, has a realm file open; ends its log."""
+    with closing(open_connection(path, key=key, busy_timeout_s=0)) as connection:
+        try:
+            # Leaving WAL mode needs the file for oneself.
+            connection.execute("PRAGMA journal_mode=DELETE")
+        except FileBusyError:
+            return True
+    return False
 
 
 def write_copy(store: Store, path: str | Path, key: bytes | None = None) -> None:

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hinterland.changeset.decoder import decode
 from hinterland.changeset.encoder import encode
-from hinterland.changeset.instructions import Changeset
+from hinterland.changeset.instructions import AddColumn, AddTable, Changeset
 from hinterland.errors import ClientResetRequired, HinterlandError, SchemaError, SessionError
 from hinterland.protocol.client_session import (
     ClientSession,
@@ -35,18 +36,21 @@ from hinterland.store.applier import apply
 from hinterland.store.client_history import ClientHistory, ClientProgress, LocalEntry
 from hinterland.store.frozen import copy_snapshot
 from hinterland.store.store import Store
+from hinterland.store.transaction import WriteTransaction
 from hinterland.sync.callbacks import call_in_background
 from hinterland.sync.connection import ConnectionState, ServerConnection
 from hinterland.sync.difference import differences, missing_schema
+from hinterland.sync.kept_copies import keep_copy
 from hinterland.sync.loop import BackgroundLoop, Worker
 from hinterland.sync.realm_file import RESET_ATTEMPT, RealmFile
 from hinterland.sync.recovery import replay
 from hinterland.sync.settings import SyncSettings
+from hinterland.values import Key
 
 if TYPE_CHECKING:
     from hinterland.realm.realm import Realm
 
-__all__ = ["CONFLICT_ADVICE", "ResetPlan", "run_reset"]
+__all__ = ["CONFLICT_ADVICE", "Refused", "ResetPlan", "run_reset"]
 
 CONFLICT_ADVICE: Final = (
     "synchronised realms accept additive changes only: declare it as the server has it, or give the new property"
@@ -58,22 +62,38 @@ log = logging.getLogger("hinterland.sync")
 
 @dataclass(frozen=True, slots=True)
 class ResetPlan:
-    """Which file to reset; `may_recover` unless the server forbids to make local changes again."""
+    """Which file to reset.
+
+    `may_recover` unless the server forbids to make local changes again; `refuses` if it refused them, so that
+    they are kept aside.
+    """
 
     settings: SyncSettings
     path: Path
     file: RealmFile
     may_recover: bool
+    refuses: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Local changes that are no longer in the realm: a copy of it with them, and the objects they were about."""
+
+    backup: Path | None
+    objects: tuple[tuple[str, Key], ...]
 
 
 async def run_reset(
     plan: ResetPlan,
-    connection: ServerConnection,
+    connect: Callable[[], ServerConnection],
     background: BackgroundLoop,
     worker: Worker,
     cause: ClientResetRequired,
-) -> None:
+) -> Refused | None:
     """Reset the file as the application chose; its session must have ended.
+
+    Returns:
+        What the server refused, if the plan was to keep that aside and there was something of the application's.
 
     Raises:
         ClientResetRequired: The application wants to do it itself, or it cannot be done.
@@ -82,7 +102,7 @@ async def run_reset(
     previous = await worker.run(plan.file.reset_attempt)
     recovers = _choose(plan, previous, cause)
     log.warning("%s: client reset (%s): %s", plan.path, "recover" if recovers else "discard", cause)
-    fresh = await _download_fresh(plan, connection, background)
+    fresh = await _download_fresh(plan, connect, background)
     before = plan.path.with_name(plan.path.name + ".before-reset")
     reset = plan.settings.client_reset
     try:
@@ -90,7 +110,7 @@ async def run_reset(
             await worker.run(_copy, plan.file.store, before)
             await call_in_background(_call_before, plan, before)
         try:
-            await worker.run(_adopt, plan.file, fresh, recovers)
+            refused = await worker.run(_adopt, plan, fresh, recovers)
         except SchemaError:
             raise
         except HinterlandError as error:
@@ -99,6 +119,7 @@ async def run_reset(
             ) from error
         if reset.after is not None:
             await call_in_background(_call_after, plan, before)
+        return refused
     finally:
         await worker.run(_remove, fresh)
         await worker.run(_remove, before)
@@ -110,6 +131,8 @@ def _choose(plan: ResetPlan, previous: str, cause: ClientResetRequired) -> bool:
     A second reset before the first one has led to a complete exchange means that it does not help.
     """
     mode = plan.settings.client_reset.mode
+    if plan.refuses and mode != "manual":
+        return False  # whatever came before: each of these takes changes of its own
     if mode == "manual" or previous == "discard":
         raise cause
     can_recover = plan.may_recover and previous != "recover"
@@ -129,10 +152,12 @@ class _FreshCopy:
         self.done: asyncio.Future[None] = background.loop.create_future()
         self.unbound = asyncio.Event()
 
-    async def run(self, connection: ServerConnection, path: str) -> None:
+    async def run(self, connect: Callable[[], ServerConnection], path: str) -> None:
         """Download everything."""
+        state = await self._worker.run(self._file.state)
+        connection = connect()  # now: one that nobody uses ends after a while
         self._wake = connection.wake
-        session = connection.add(self, path, await self._worker.run(self._file.state))
+        session = connection.add(self, path, state)
         session.request_mark()
         connection.wake()
         try:
@@ -202,13 +227,13 @@ def _nothing() -> None:
     """Before there is a connection, nothing needs waking."""
 
 
-async def _download_fresh(plan: ResetPlan, connection: ServerConnection, background: BackgroundLoop) -> Path:
+async def _download_fresh(plan: ResetPlan, connect: Callable[[], ServerConnection], background: BackgroundLoop) -> Path:
     path = plan.path.with_name(plan.path.name + ".fresh")
     worker = Worker(f"hinterland-{path.name}")
     await worker.run(_remove, path)
     file = await worker.run(lambda: RealmFile(path, key=plan.settings.encryption_key))
     try:
-        await _FreshCopy(file, worker, background).run(connection, plan.settings.path)
+        await _FreshCopy(file, worker, background).run(connect, plan.settings.path)
     except ClientResetRequired as error:
         raise SessionError(error.number, f"no fresh copy of {plan.settings.path}: {error.message}") from error
     finally:
@@ -217,9 +242,9 @@ async def _download_fresh(plan: ResetPlan, connection: ServerConnection, backgro
     return path
 
 
-def _adopt(file: RealmFile, fresh_path: Path, recovers: bool) -> None:
+def _adopt(plan: ResetPlan, fresh_path: Path, recovers: bool) -> Refused | None:
     """Make the realm equal to the fresh copy, in one transaction."""
-    live = file.store
+    live = plan.file.store
     fresh = Store.open(fresh_path, read_only=True, key=live.key)
     try:
         fresh.begin_read()
@@ -228,7 +253,8 @@ def _adopt(file: RealmFile, fresh_path: Path, recovers: bool) -> None:
         theirs = ClientHistory(fresh.connection)
         with live.begin_write() as transaction:
             history = ClientHistory(live.connection)
-            pending = list(history.entries(history.progress.upload_client)) if recovers else []
+            pending = list(history.entries(history.progress.upload_client))
+            refused = _set_aside(plan.path, live.key, pending) if plan.refuses else None
             unknown = missing_schema(live, fresh)
             ClientHistory.forget(transaction)
             progress = theirs.progress
@@ -238,20 +264,42 @@ def _adopt(file: RealmFile, fresh_path: Path, recovers: bool) -> None:
             ClientHistory.set_progress(transaction, adopted)
             for changeset in differences(live, fresh):
                 apply(transaction, changeset)
-            again = replay(transaction, (entry.changeset for entry in pending))
-            local = Changeset([*unknown.instructions, *again.instructions])
+            again: list[tuple[Changeset, int]] = []
+            if not plan.refuses:  # who may not write may not bring classes either
+                again.append((unknown, min((entry.timestamp for entry in pending), default=0)))
+            if recovers:
+                replayed = replay(transaction, (entry.changeset for entry in pending))
+                again += zip(replayed, (entry.timestamp for entry in pending), strict=True)
             transaction.flush()
-            ClientHistory.append_local(transaction, live.version + 1, encode(local), _timestamp(pending))
+            version = _append(transaction, again)
             transaction.set_setting(RESET_ATTEMPT, "recover" if recovers else "discard")
-            transaction.commit()
-        file.restart()
+            transaction.commit(version)
+        plan.file.restart()
     finally:
         live.end_read()
         fresh.close()
+    return refused
 
 
-def _timestamp(pending: list[LocalEntry]) -> int:
-    return max((entry.timestamp for entry in pending), default=0)
+def _append(transaction: WriteTransaction, changesets: list[tuple[Changeset, int]]) -> int:
+    """Keep changesets for upload, each as a version of its own with its time; return the last version."""
+    version = transaction.store.version
+    for changeset, timestamp in changesets:
+        if changeset.instructions:
+            version += 1
+            ClientHistory.append_local(transaction, version, encode(changeset), timestamp)
+    return max(version, transaction.store.version + 1)
+
+
+def _set_aside(path: Path, key: bytes | None, pending: list[LocalEntry]) -> Refused | None:
+    """Copy the realm as it was committed, with all that was not uploaded: nobody else writes meanwhile."""
+    objects: dict[tuple[str, Key], None] = {}
+    for entry in pending:
+        for one in decode(entry.changeset).instructions:
+            name = getattr(one, "key", None)
+            if name is not None and not isinstance(one, (AddTable, AddColumn)):
+                objects[one.class_name, name] = None
+    return Refused(keep_copy(path, key), tuple(objects)) if objects else None
 
 
 def _copy(store: Store, target: Path) -> None:

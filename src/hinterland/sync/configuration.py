@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,20 +20,22 @@ from hinterland.errors import ConfigurationError, TimedOutError
 from hinterland.realm.configuration import Configuration, ProgressCallback
 from hinterland.store.client_history import ClientHistory
 from hinterland.store.transaction import WriteTransaction
+from hinterland.sync.attaching import attach
 from hinterland.sync.connection import ConnectionTimes
+from hinterland.sync.kept_copies import delete_if_marked
 from hinterland.sync.loop import background_loop
 from hinterland.sync.realm_file import prepare_file
 from hinterland.sync.session import Session, SessionRegistry
 from hinterland.sync.settings import ClientReset, ErrorHandler, StopPolicy, SyncSettings
-from hinterland.sync.user_store import encode_name
+from hinterland.sync.user_store import encode_name, make_private
+from hinterland.sync.wire_time import wire_timestamp
 
 if TYPE_CHECKING:
     from hinterland.realm.realm import Realm
     from hinterland.sync.users import SyncUser
 
-__all__ = ["realm_path", "synced_configuration", "wire_timestamp"]
+__all__ = ["realm_path", "synced_configuration"]
 
-EPOCH_MS: Final = 1_420_070_400_000  # 2015-01-01T00:00:00Z in Unix time (wire.md §2.1)
 HAND_OVER_S: Final = 2.0
 _OWN_FIELDS: Final = frozenset({"path", "schema", "changeset_sink", "on_open", "on_close", "opener", "sync"})
 STOP_POLICIES: Final = ("after-upload", "immediately", "never")
@@ -81,8 +82,8 @@ def synced_configuration(
         path=options.pop("file", file),
         schema=schema,
         changeset_sink=hooks.store_changeset,
-        on_open=hooks.attach,
-        on_close=hooks.detach,
+        on_open=hooks.join,
+        on_close=hooks.leave,
         opener=hooks,
         sync=settings,
         **options,
@@ -109,11 +110,6 @@ def realm_path(path: str, user: SyncUser) -> str:
     return whole
 
 
-def wire_timestamp() -> int:
-    """Return the time as changesets carry it: milliseconds since 2015."""
-    return max(0, time.time_ns() // 1_000_000 - EPOCH_MS)
-
-
 class _Hooks:
     """What the realm layer calls for one configuration."""
 
@@ -127,14 +123,14 @@ class _Hooks:
         """Keep a local commit's changeset for upload, in that very commit."""
         ClientHistory.append_local(transaction, version, changeset, wire_timestamp())
 
-    def attach(self, realm: Realm) -> Session:
+    def join(self, realm: Realm) -> Session:
         """Start (or join) the session of a realm that was opened."""
         session = SessionRegistry.acquire(Path(realm.configuration.path), self._settings)
         self._attached[id(realm)] = session
         self._end_hand_over(session)
         return session
 
-    def detach(self, realm: Realm) -> None:
+    def leave(self, realm: Realm) -> None:
         """Leave the session of a realm that closes."""
         session = self._attached.pop(id(realm), None)
         if session is not None:
@@ -177,6 +173,17 @@ class _Hooks:
         finally:
             self._hand_over(session)
 
+    def attach(
+        self,
+        configuration: Configuration,
+        local_path: str,
+        local_key: bytes | None,
+        progress: Callable[[int, int], object] | None,
+    ) -> None:
+        """Copy a local realm into the synchronised one."""
+        _prepare(configuration)
+        attach(configuration, local_path, local_key, progress)
+
     def _watch(self, session: Session, progress: ProgressCallback | None) -> None:
         if progress is not None:
             session.add_progress_handler("download", progress, mode="current")
@@ -198,6 +205,7 @@ class _Hooks:
 
 def _prepare(configuration: Configuration) -> Path:
     file = Path(configuration.path)
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(file.parent)
+    delete_if_marked(file, configuration.encryption_key)
     prepare_file(file, configuration.encryption_key)
     return file

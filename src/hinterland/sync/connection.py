@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from websockets.asyncio.client import ClientConnection as WebSocket
 from websockets.asyncio.client import connect
@@ -26,6 +26,7 @@ from hinterland.errors import (
     HinterlandError,
     PermissionDeniedError,
     ProtocolError,
+    UntrustedServerError,
 )
 from hinterland.protocol.client_backoff import BackoffLimits, ReconnectBackoff
 from hinterland.protocol.client_connection import (
@@ -37,11 +38,15 @@ from hinterland.protocol.client_connection import (
 )
 from hinterland.protocol.client_session import ClientSession, FileState, SessionEvent, UploadWanted
 from hinterland.protocol.codec import negotiate, offered_subprotocols
-from hinterland.sync.http import websocket_url
+from hinterland.sync.http import distrust, websocket_url
 from hinterland.sync.loop import BackgroundLoop, run_in_thread
 from hinterland.sync.realm_file import UploadRead
+from hinterland.sync.tls import TLS, untrusted
 
-__all__ = ["Account", "ConnectionState", "ConnectionTimes", "Participant", "ServerConnection"]
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+__all__ = ["ConnectionState", "ConnectionTimes", "ConnectionUser", "Participant", "ServerConnection"]
 
 ConnectionState: TypeAlias = Literal["disconnected", "connecting", "connected"]
 
@@ -68,12 +73,16 @@ class ConnectionTimes:
     backoff: BackoffLimits = field(default_factory=BackoffLimits)
 
 
-class Account(Protocol):
+class ConnectionUser(Protocol):
     """On whose behalf to connect."""
 
     @property
     def server(self) -> str:
         """The server's http(s) URL."""
+
+    @property
+    def tls(self) -> TLS | None:
+        """How to make sure of the server; None for the usual way."""
 
     def access_token(self, refused: str | None = None) -> str:
         """Return a token for the handshake; blocks. `refused` is one that the server did not take.
@@ -116,13 +125,13 @@ class ServerConnection:
     def __init__(
         self,
         background: BackgroundLoop,
-        account: Account,
+        user: ConnectionUser,
         times: ConnectionTimes,
         on_end: Callable[[], None],
     ) -> None:
         self.state: ConnectionState = "disconnected"
         self._background = background
-        self._account = account
+        self._user = user
         self._times = times
         self._on_end = on_end
         self._machine = ClientConnection(times.liveness)
@@ -168,6 +177,8 @@ class ServerConnection:
         """Look again for events to handle, messages to send, and room for more to come."""
         self._wake.set()
         self._room.set()
+        if self.state != "connected":  # then nobody else asks for events, perhaps for minutes
+            self._background.loop.call_soon(self._dispatch_sessions)
 
     def reconnect(self) -> None:
         """Stop waiting and connect now; the network came back, or the user asked for it."""
@@ -230,7 +241,7 @@ class ServerConnection:
             return await self._attempt()
         except Exception as error:
             # A fault of ours in one conversation must not end synchronisation for good.
-            log.exception("the conversation with %s failed; please report this", self._account.server)
+            log.exception("the conversation with %s failed; please report this", self._user.server)
             return _Ended("internal", ConnectionFailedError(f"the conversation failed: {error!r}"))
 
     async def _attempt(self) -> _Ended:
@@ -252,9 +263,9 @@ class ServerConnection:
             self._dispatch_sessions()
 
     async def _connect(self) -> WebSocket:
-        server = self._account.server
+        server = self._user.server
         try:
-            token = await asyncio.wrap_future(run_in_thread(self._account.access_token, self._refused))
+            token, context = await asyncio.wrap_future(run_in_thread(_prepare, self._user, self._refused))
         except ConnectionFailedError as error:
             raise _Ended("unreachable", error) from error
         except HinterlandError as error:
@@ -270,10 +281,14 @@ class ServerConnection:
                 max_size=None,
                 open_timeout=self._times.connect_timeout_s,
                 close_timeout=2.0,
+                ssl=context,
             )
         except InvalidStatus as error:
             raise self._refusal(error.response.status_code, token) from error
         except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
+            problem = untrusted(error)
+            if problem is not None:
+                raise _Ended("untrusted", UntrustedServerError(distrust(server, problem))) from error
             raise _Ended("unreachable", ConnectionFailedError(f"cannot connect to {server}: {error}")) from error
         if negotiate([socket.subprotocol or ""]) is None:
             await socket.close()
@@ -283,7 +298,7 @@ class ServerConnection:
         return socket
 
     def _refusal(self, status: int, token: str) -> _Ended:
-        server = self._account.server
+        server = self._user.server
         if status == 401:
             return self._unauthorized(token)
         if status == 403:
@@ -297,7 +312,7 @@ class ServerConnection:
             self._refused = token
             return _Ended("refused once", None)
         self._refused = token
-        error = AuthenticationError(f"{self._account.server} refuses the access token that it gave")
+        error = AuthenticationError(f"{self._user.server} refuses the access token that it gave")
         return _Ended("unauthorized", error)
 
     # Conversation
@@ -341,7 +356,7 @@ class ServerConnection:
         except ConnectionClosed as error:
             self._loss.append(self._closed(error))
         except ProtocolError as error:
-            log.warning("%s broke the synchronisation protocol: %s", self._account.server, error)
+            log.warning("%s broke the synchronisation protocol: %s", self._user.server, error)
             self._loss.append(_Ended("protocol", error))
         finally:
             self.wake()
@@ -351,7 +366,7 @@ class ServerConnection:
         if code == CLOSE_UNAUTHORIZED:
             return self._unauthorized("")
         if code == CLOSE_FORBIDDEN:
-            text = f"{self._account.server} does not let this user connect"
+            text = f"{self._user.server} does not let this user connect"
             return _Ended("forbidden", PermissionDeniedError(text), retries=False)
         return _Ended(f"closed {code}", None)
 
@@ -370,13 +385,13 @@ class ServerConnection:
             if isinstance(event, ConnectionFailed):
                 reaction = event.reaction
                 error = reaction.error if reaction.reports else None
-                log.info("%s ended the connection: %s", self._account.server, reaction.error)
+                log.info("%s ended the connection: %s", self._user.server, reaction.error)
                 raise _Ended(f"error {reaction.error.number}", error, reaction.backoff, retries=reaction.retries)
             if isinstance(event, PongMissing):
                 raise _Ended("no pong", None)
             if isinstance(event, ServerLogged):
                 level = _LOG_LEVELS.get(event.message.level, logging.DEBUG)
-                log.log(level, "%s: %s", self._account.server, event.message.text)
+                log.log(level, "%s: %s", self._user.server, event.message.text)
             else:
                 self._participants[event.session.number].handle(event)
 
@@ -392,6 +407,14 @@ class ServerConnection:
         self.state = state
         for participant in tuple(self._participants.values()):
             participant.connection_changed(state)
+
+
+def _prepare(user: ConnectionUser, refused: str | None) -> tuple[str, SSLContext | None]:
+    """Return what a connection needs; blocks."""
+    token = user.access_token(refused)
+    if not user.server.startswith("https:"):
+        return token, None
+    return token, (user.tls or TLS()).context()
 
 
 def _now_ms() -> int:

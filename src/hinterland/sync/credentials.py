@@ -43,6 +43,26 @@ class Credentials:
         return cls(provider, token)
 
     @classmethod
+    def google(cls, token: str) -> Credentials:
+        """An ID token of Google's."""
+        return cls("google", token)
+
+    @classmethod
+    def apple(cls, token: str) -> Credentials:
+        """An identity token of Apple's."""
+        return cls("apple", token)
+
+    @classmethod
+    def azure_ad(cls, token: str) -> Credentials:
+        """A token of Azure Active Directory, now Entra ID."""
+        return cls("azuread", token)
+
+    @classmethod
+    def api_key(cls, key: str) -> Credentials:
+        """An API key, for programs; made by `user.api_keys.create`."""
+        return cls("api-key", key)
+
+    @classmethod
     def custom(cls, provider: str, token: str, info: Mapping[str, object] | None = None) -> Credentials:
         """Whatever a provider of the server's own wants."""
         return cls(provider, token, dict(info or {}))

@@ -15,7 +15,7 @@ import logging
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from hinterland.errors import (
     AuthenticationError,
@@ -25,10 +25,13 @@ from hinterland.errors import (
     HinterlandError,
     PermissionDeniedError,
     ProtocolError,
+    RealmDeletedError,
     SchemaConflictError,
     SchemaError,
     SessionError,
     StorageError,
+    UntrustedServerError,
+    WriteRefusedError,
 )
 from hinterland.protocol.client_backoff import ReconnectBackoff
 from hinterland.protocol.client_reaction import FollowUp, Reaction
@@ -44,8 +47,9 @@ from hinterland.protocol.client_session import (
 )
 from hinterland.store.commits import CommitBoard
 from hinterland.store.file_lock import FileLock
-from hinterland.sync.client_reset import CONFLICT_ADVICE, ResetPlan, run_reset
+from hinterland.sync.client_reset import CONFLICT_ADVICE, Refused, ResetPlan, run_reset
 from hinterland.sync.connection import ConnectionState, ServerConnection
+from hinterland.sync.kept_copies import keep_copy
 from hinterland.sync.loop import BackgroundLoop, Worker
 from hinterland.sync.progress import TransferProgress
 from hinterland.sync.realm_file import RealmFile
@@ -60,6 +64,7 @@ log = logging.getLogger("hinterland.sync")
 POLL_S: Final = 0.25
 STORAGE_RETRY_S: Final = 5.0
 UNBIND_TIMEOUT_S: Final = 5.0
+_RESETS: Final = (FollowUp.CLIENT_RESET, FollowUp.CLIENT_DISCARD, FollowUp.DROP_CHANGES)
 
 
 class SessionDriver:
@@ -96,7 +101,9 @@ class SessionDriver:
         self._is_open = asyncio.Event()  # also when it could not be opened
         self._changed = asyncio.Event()
         self._is_paused = False
+        self._is_resetting = False
         self._is_stopping = False
+        self._stopped = asyncio.Event()
         self._upload_waits: list[tuple[int, asyncio.Future[None]]] = []
         self._download_waits: list[tuple[int, asyncio.Future[None]]] = []
         self._passed_on_waits: list[tuple[int, asyncio.Future[None]]] = []
@@ -105,6 +112,7 @@ class SessionDriver:
         self._board = board
         self._unsubscribe = board.subscribe(lambda version: background.call(self._advance, version))
         self._task: asyncio.Task[None] | None = None
+        self._reset_task: asyncio.Task[None] | None = None
 
     # Life
 
@@ -138,7 +146,7 @@ class SessionDriver:
         async with self._turn:
             if self._is_paused or self._is_stopping or self.state != "active":
                 return
-            if self._machine is None and self._lock.try_acquire():
+            if self._machine is None and not self._is_resetting and self._lock.try_acquire():
                 await self._attach(file)
 
     async def _attach(self, file: RealmFile) -> None:
@@ -185,11 +193,13 @@ class SessionDriver:
             self._passed_on_waits += [(_NEVER_ANSWERED, future) for _, future in self._download_waits]
             self._download_waits = []
             self.connection_changed("disconnected")
-        self._lock.release()
+        if not self._is_resetting:
+            self._lock.release()
 
     async def stop(self) -> None:
         """End for good; what was not uploaded stays in the file for the next time."""
         if self._is_stopping:
+            await self._stopped.wait()
             return
         self._is_stopping = True
         self._is_open.set()
@@ -197,6 +207,9 @@ class SessionDriver:
         self._changed.set()
         if self._task is not None:
             await self._task
+        if self._reset_task is not None and not self._reset_task.done():
+            self._reset_task.cancel()
+            await asyncio.wait([self._reset_task])
         await self.detach()
         if self.state == "active":
             self.state = "inactive"
@@ -204,6 +217,7 @@ class SessionDriver:
         if self._file is not None:
             await self._worker.run(self._file.close)
         self._worker.stop()
+        self._stopped.set()
 
     async def pause(self) -> None:
         """Stop synchronising until `resume`; changes are kept."""
@@ -317,10 +331,9 @@ class SessionDriver:
             raise ClosedError(f"the session of {self.path} has ended")
 
     def _fail_waits(self, error: HinterlandError) -> None:
-        for _, future in (*self._upload_waits, *self._download_waits, *self._passed_on_waits):
-            if not future.done():
-                future.set_exception(error)
-        self._upload_waits, self._download_waits, self._passed_on_waits = [], [], []
+        self._upload_waits = _fail(self._upload_waits, error)
+        self._download_waits = _fail(self._download_waits, error)
+        self._passed_on_waits = _fail(self._passed_on_waits, error)
 
     async def _check_uploads(self) -> None:
         """See what the newest acknowledgement means for waits and progress handlers."""
@@ -344,7 +357,7 @@ class SessionDriver:
         self.is_offline = True
         if is_final:
             self.fail(error)
-        elif isinstance(error, (ProtocolError, AuthenticationError, PermissionDeniedError, SessionError)):
+        elif isinstance(error, _WORTH_TELLING):
             self._report(error)
         else:
             log.debug("%s: %s", self.path, error)  # being offline is no error
@@ -432,8 +445,11 @@ class SessionDriver:
         self._report(error)
 
     def _react(self, reaction: Reaction) -> None:
-        if reaction.follow_up in (FollowUp.CLIENT_RESET, FollowUp.CLIENT_DISCARD):
-            self._background.spawn(self._reset(reaction))
+        if reaction.follow_up in _RESETS:
+            self._reset_task = self._background.spawn(self._reset(reaction))
+            return
+        if reaction.follow_up is FollowUp.DELETE_REALM:
+            self._background.spawn(self._give_up_realm(reaction.error))
             return
         if reaction.follow_up is FollowUp.LOG_OUT_USER:
             self.settings.user.forget()
@@ -459,20 +475,69 @@ class SessionDriver:
     async def _reset(self, reaction: Reaction) -> None:
         """Replace the file's content by a fresh copy, as the app's client-reset mode says."""
         assert isinstance(reaction.error, ClientResetRequired)
-        connection, file = self._connection, self._file
-        if connection is None or file is None:
-            return
-        plan = ResetPlan(self.settings, self.path, file, may_recover=reaction.follow_up is FollowUp.CLIENT_RESET)
-        await self.detach()
+        file = self._file
+        assert file is not None
+        refuses = reaction.follow_up is FollowUp.DROP_CHANGES
+        may_recover = reaction.follow_up is FollowUp.CLIENT_RESET
+        plan = ResetPlan(self.settings, self.path, file, may_recover, refuses)
+        self._is_resetting = True  # nobody, here or in another process, may attach before it is done
         try:
-            await run_reset(plan, connection, self._background, self._worker, reaction.error)
+            await self.detach()
+            refused = await run_reset(
+                plan, lambda: self._connection_for(self.settings), self._background, self._worker, reaction.error
+            )
         except HinterlandError as error:
             self.fail(error)
             return
-        self._changed.set()
+        finally:
+            self._is_resetting = False
+            self._lock.release()
+            self._changed.set()
+        if refused is not None:
+            refusal = _write_refused(reaction.error, refused, self.settings.path)
+            self._upload_waits = _fail(self._upload_waits, refusal)
+            self._report(refusal)
+        # What was to be uploaded has other versions now, or is no more.
+        version = (await self._worker.run(file.pending_upload)).version
+        self._upload_waits = [(version, future) for _, future in self._upload_waits]
+        await self._check_uploads()
+
+    async def _give_up_realm(self, cause: SessionError) -> None:
+        """The server wants the realm removed from here: keep a copy, tell the application, remove it at the next opening."""
+        assert self._file is not None
+        backup = await self._worker.run(keep_copy, self.path, self.settings.encryption_key)
+        if backup is not None:
+            await self._worker.run(self._file.mark_for_deletion)
+        where = "nothing is removed, because no copy could be kept" if backup is None else f"a copy is {backup}"
+        text = f"{cause.message}: the server wants {self.path} removed; {where}"
+        self.fail(
+            RealmDeletedError(cause.number, text, cause.action, backup_path=None if backup is None else str(backup))
+        )
 
 
+def _write_refused(cause: SessionError, refused: Refused, path: str) -> WriteRefusedError:
+    where = "could not be kept" if refused.backup is None else f"are in the local realm {refused.backup}"
+    text = f"{cause.message}: changes of {len(refused.objects)} objects of {path} were taken back; they {where}"
+    backup = None if refused.backup is None else str(refused.backup)
+    return WriteRefusedError(cause.number, text, cause.action, backup_path=backup, objects=refused.objects)
+
+
+_WORTH_TELLING: Final = (
+    ProtocolError,
+    AuthenticationError,
+    PermissionDeniedError,
+    SessionError,
+    UntrustedServerError,
+)
 _NEVER_ANSWERED: Final = 2**63  # a question that only this process's own session can answer
+
+
+def _fail(waits: list[tuple[int, asyncio.Future[None]]], error: HinterlandError) -> list[Any]:
+    """Fail waits; return that none are left."""
+    for _, future in waits:
+        if not future.done():
+            future.set_exception(error)
+    return []
 
 
 def _resolve(waits: list[tuple[int, asyncio.Future[None]]], reached: int) -> list[tuple[int, asyncio.Future[None]]]:

@@ -1,6 +1,7 @@
 """Requests to the server's HTTP API: JSON in, JSON out, errors as ours.
 
-Blocking, by the standard library; callers run it on a thread (`loop.run_in_thread`).
+Blocking, by the standard library; callers run it on a thread (`loop.run_in_thread`). Redirections are not
+followed: what is sent are secrets, meant for the server that was named.
 
 Source: spec features.md §3.8 (error body), §5.2 (paths).
 """
@@ -21,21 +22,29 @@ from hinterland.errors import (
     ConnectionFailedError,
     HinterlandError,
     PermissionDeniedError,
+    RequestRefusedError,
     SyncError,
+    UntrustedServerError,
 )
+from hinterland.sync.tls import TLS, untrusted
 
-__all__ = ["check_server_url", "request_json", "websocket_url"]
+__all__ = ["check_server_url", "distrust", "quoted", "request_json", "websocket_url"]
 
 TIMEOUT_S: Final = 15.0
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss", "realm": "ws", "realms": "wss"}
 
 
-def check_server_url(url: str) -> str:
+def quoted(text: str) -> str:
+    """Return a text as one segment of a path."""
+    return urllib.parse.quote(text, safe="")
+
+
+def check_server_url(url: str, tls: TLS | None = None) -> str:
     """Return the server's URL in its normal form: http(s), no slash at the end.
 
     Raises:
-        ConfigurationError: It is not the URL of a server.
+        ConfigurationError: It is not the URL of a server, or there are settings for TLS that it does not use.
     """
     problem = f"{url!r} is not the URL of a server; give one like 'https://host:9080'"
     try:
@@ -46,6 +55,8 @@ def check_server_url(url: str) -> str:
     if parts.scheme not in _SCHEMES or not parts.hostname or parts.query or parts.fragment:
         raise ConfigurationError(problem)
     scheme = "https" if _SCHEMES[parts.scheme] == "wss" else "http"
+    if tls is not None and scheme == "http":
+        raise ConfigurationError(f"{url!r} does not use TLS, so its settings do not help; use an https:// URL")
     return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
@@ -62,14 +73,17 @@ def request_json(
     *,
     token: str | None = None,
     timeout_s: float = TIMEOUT_S,
+    tls: TLS | None = None,
 ) -> dict[str, Any]:
     """Send a request and return the JSON object that the server answers.
 
     Raises:
         ConnectionFailedError: The server cannot be reached, or is out of order; trying again may help.
+        UntrustedServerError: Its certificate is not trusted; nothing was sent.
         AuthenticationError: 401, or a refused login.
         PermissionDeniedError: 403.
-        SyncError: Anything else the server refuses.
+        RequestRefusedError: Anything else the server refuses.
+        ConfigurationError: `tls` has a file without certificates.
     """
     headers = {"Accept": "application/json", "User-Agent": "hinterland"}
     data = None
@@ -80,14 +94,39 @@ def request_json(
         headers["Authorization"] = f"Bearer {token}"
     request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - http(s), as checked
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310 - as above
+        with _opener(url, tls).open(request, timeout=timeout_s) as response:
             return _object(response.read(BODY_BYTES_MAX), url)
     except urllib.error.HTTPError as error:
         with error:
             raise _refusal(error.code, error.read(BODY_BYTES_MAX), url) from None
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
+        problem = untrusted(error)
+        if problem is not None:
+            raise UntrustedServerError(distrust(_origin(url), problem)) from error
         raise ConnectionFailedError(f"cannot reach {_origin(url)}: {reason}") from error
+
+
+class _NoRedirection(urllib.request.HTTPRedirectHandler):
+    """Makes an error of what asks us to go elsewhere."""
+
+    def redirect_request(self, *args: Any, **options: Any) -> None:
+        """See the base."""
+
+
+def _opener(url: str, tls: TLS | None) -> urllib.request.OpenerDirector:
+    handlers: list[urllib.request.BaseHandler] = [_NoRedirection()]
+    if url.startswith("https:"):
+        handlers.append(urllib.request.HTTPSHandler(context=(tls or TLS()).context()))
+    return urllib.request.build_opener(*handlers)
+
+
+def distrust(server: str, problem: str) -> str:
+    """Return the message about a certificate that is not trusted."""
+    return (
+        f"{server} is not trusted: {problem}. If it is your server and has a certificate of your own,"
+        " name that in hinterland.TLS(ca_file=...)"
+    )
 
 
 def _object(raw: bytes, url: str) -> dict[str, Any]:
@@ -110,13 +149,15 @@ def _refusal(status: int, raw: bytes, url: str) -> HinterlandError:
     content = problem if isinstance(problem, dict) else {}
     text = next((str(content[key]) for key in ("detail", "title", "error", "message") if content.get(key)), "")
     message = f"{_origin(url)} refused: {text or f'HTTP status {status}'}"
-    if status in (401, 407) or content.get("code") in (611, 612, 613, 615):
-        return AuthenticationError(message)
+    reason = str(content.get("error_code") or "")
+    number = content.get("code")
+    if status == 401 or number in (611, 615):
+        return AuthenticationError(message, reason)
     if status == 403:
         return PermissionDeniedError(message)
     if status in (408, 425, 429) or status >= 500:
         return ConnectionFailedError(message)
-    return SyncError(message)
+    return RequestRefusedError(message, status, number if isinstance(number, int) else None, reason)
 
 
 def _origin(url: str) -> str:

@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
-__all__ = ["BackgroundLoop", "Worker", "background_loop", "before_exit", "on_fork", "run_in_thread"]
+__all__ = ["BackgroundLoop", "Worker", "background_loop", "before_exit", "in_thread", "on_fork", "run_in_thread"]
 
 T = TypeVar("T")
 log = logging.getLogger("hinterland.sync")
@@ -128,6 +128,11 @@ def run_in_thread(function: Callable[..., T], *args: object) -> Future[T]:
     future: Future[T] = Future()
     threading.Thread(target=_complete, args=(future, function, args), name="hinterland-call", daemon=True).start()
     return future
+
+
+async def in_thread(function: Callable[..., T], *args: object) -> T:
+    """Run a blocking call on a daemon thread of its own and wait for it, on the caller's loop."""
+    return await asyncio.wrap_future(run_in_thread(function, *args))
 
 
 _current: BackgroundLoop | None = None

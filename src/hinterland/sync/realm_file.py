@@ -19,6 +19,7 @@ from hinterland.store.collector import collector_paused
 from hinterland.store.store import Store
 from hinterland.store.transaction import WriteTransaction
 from hinterland.sync.integration import Integrated, Integrator, fix_global_keys, to_wire
+from hinterland.sync.kept_copies import DELETE_FROM
 
 __all__ = ["RESET_ATTEMPT", "PendingUpload", "RealmFile", "UploadRead", "prepare_file"]
 
@@ -186,6 +187,12 @@ class RealmFile:
         """Say that everything was exchanged since the client reset."""
         with self._write() as transaction:
             transaction.set_setting(RESET_ATTEMPT, "")
+            transaction.commit(self._store.version)
+
+    def mark_for_deletion(self) -> None:
+        """Have the file deleted when nobody uses it any more; a copy of it as it is now has been kept."""
+        with self._write() as transaction:
+            transaction.set_setting(DELETE_FROM, self._store.version)
             transaction.commit(self._store.version)
 
     def _number(self, name: str) -> int:

@@ -29,19 +29,18 @@ from hinterland.store.transaction import WriteTransaction
 __all__ = ["replay"]
 
 
-def replay(transaction: WriteTransaction, changesets: Iterable[bytes]) -> Changeset:
-    """Apply local changesets as far as they fit; return what was applied."""
-    done: list[Instruction] = []
-    for data in changesets:
-        changeset = decode(data)
-        try:
-            with transaction.savepoint():
-                apply(transaction, changeset)
-        except BadChangesetError:
-            done += _replay_singly(transaction, changeset)
-        else:
-            done += changeset.instructions
-    return Changeset(done)
+def replay(transaction: WriteTransaction, changesets: Iterable[bytes]) -> list[Changeset]:
+    """Apply local changesets as far as they fit; return what was applied of each."""
+    return [_replay(transaction, decode(data)) for data in changesets]
+
+
+def _replay(transaction: WriteTransaction, changeset: Changeset) -> Changeset:
+    try:
+        with transaction.savepoint():
+            apply(transaction, changeset)
+    except BadChangesetError:
+        return Changeset(_replay_singly(transaction, changeset))
+    return changeset
 
 
 def _replay_singly(transaction: WriteTransaction, changeset: Changeset) -> list[Instruction]:

@@ -177,6 +177,13 @@ class SessionRegistry:
             return entry.session
 
     @classmethod
+    def of_user(cls, user: SyncUser) -> list[Session]:
+        """Return the sessions that run on behalf of a user."""
+        with cls._lock:
+            entries = list(cls._entries.values())
+        return [one.session for one in entries if one.session.user is user and not one.is_ending]
+
+    @classmethod
     def release(cls, session: Session) -> None:
         """Give a session back; after the last time it ends as the stop policy says."""
         with cls._lock:
@@ -244,9 +251,7 @@ class SessionRegistry:
         """End all sessions and connections of this process and wait for it; for tests and tools."""
         with cls._lock:
             sessions = [entry.session for entry in cls._entries.values()]
-            futures = [
-                background_loop().submit(entry.driver.stop()) for entry in cls._entries.values() if not entry.is_ending
-            ]
+            futures = [background_loop().submit(entry.driver.stop()) for entry in cls._entries.values()]
             cls._entries = {}
         concurrent.futures.wait(futures, STOP_WAIT_S)
         if sessions or cls._connections:

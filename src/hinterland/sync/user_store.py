@@ -1,7 +1,10 @@
-"""The folder in which users and their realms are kept.
+"""The folder in which users and their realms are kept; only its owner can look into it.
 
     <home>/users.json                                   who is logged in (mode 0600)
     <home>/<server>/<user>/<encoded path>.hldb          a realm of that user
+    <home>/<server>/<user>/token.lock                   held while a process renews the user's tokens
+
+Refresh tokens are in the file, or in the system's keyring if there is one (see `keyring_tokens`).
 
 Source: spec features.md §3.1 (user store), api.md "Users and synced realms".
 """
@@ -16,14 +19,16 @@ import tempfile
 import threading
 import urllib.parse
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from hinterland.errors import ConfigurationError, CorruptFileError, StorageError
 from hinterland.store.file_lock import FileLock
+from hinterland.sync.keyring_tokens import KeyringTokens, is_keyring_wanted
+from hinterland.sync.tls import TLS
 
-__all__ = ["StoredUser", "UserStore", "sync_directory", "user_store"]
+__all__ = ["StoredUser", "UserStore", "make_private", "sync_directory", "user_store"]
 
 FORMAT: Final = 1
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
@@ -32,24 +37,50 @@ NAME_BYTES_MAX: Final = 200  # of a file name, with room for suffixes
 
 @dataclass(frozen=True, slots=True)
 class StoredUser:
-    """A logged-in user as kept on disk; `is_token` when the "refresh token" is itself the access token."""
+    """A logged-in user as kept on disk.
+
+    Attributes:
+        identity: The user's id at the server.
+        server: The server's URL.
+        refresh_token: What renews access tokens; empty if it is in the keyring.
+        is_admin: What the server said last.
+        is_token: Whether the "refresh token" is itself the access token.
+        in_keyring: Whether the refresh token is in the system's keyring.
+        ca_file: See `TLS`.
+        pins: See `TLS`.
+    """
 
     identity: str
     server: str
     refresh_token: str
     is_admin: bool = False
     is_token: bool = False
+    in_keyring: bool = False
+    ca_file: str | None = None
+    pins: tuple[str, ...] = ()
+
+    @property
+    def tls(self) -> TLS | None:
+        """How to make sure of the server; None for the usual way."""
+        return TLS.restored(self.ca_file, self.pins) if self.ca_file is not None or self.pins else None
+
+    @property
+    def name(self) -> str:
+        """What tells this user from all others."""
+        return f"{self.identity} {self.server}"
 
 
 class UserStore:
-    """One home folder; several processes may use it."""
+    """One home folder; several threads and processes may use it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keyring: bool | None = None) -> None:
         self.folder = folder
         self._path = folder / "users.json"
+        self._uses_keyring = is_keyring_wanted() if keyring is None else keyring
+        self._keyring = KeyringTokens(folder)
 
     def load(self) -> list[StoredUser]:
-        """Return all users, in the order in which they logged in.
+        """Return all users, in the order in which they logged in; tokens in the keyring stay there.
 
         Raises:
             CorruptFileError: The file is damaged.
@@ -61,29 +92,63 @@ class UserStore:
         except OSError as error:
             raise StorageError(f"{self._path} cannot be read: {error.strerror}") from error
         try:
-            content = json.loads(raw)
-            return [StoredUser(**one) for one in content["users"]]
-        except (ValueError, KeyError, TypeError) as error:
+            return [_from_json(one) for one in json.loads(raw)["users"]]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CorruptFileError(
                 f"{self._path} is damaged: remove it and log in again; the realms beside it are not affected"
             ) from error
 
+    def find(self, user: StoredUser) -> StoredUser | None:
+        """Return what is stored of a user now, with the refresh token; None if the user has logged out.
+
+        The token is empty if the keyring does not give it.
+        """
+        found = next((one for one in self.load() if _same(one, user)), None)
+        if found is None or not found.in_keyring:
+            return found
+        return replace(found, refresh_token=self._keyring.find(found.name) or "")
+
     def save(self, user: StoredUser) -> None:
-        """Add a user, or replace the one with that identity and server."""
-        self._change(lambda users: [*(one for one in users if not _same(one, user)), user])
+        """Add a user, or replace the one with that identity and server, who becomes the latest; all or nothing."""
+        kept = self._without_secret(user)
+        self._change(lambda users: [*(one for one in users if not _same(one, user)), kept])
+
+    def update(self, user: StoredUser) -> None:
+        """Replace a user at its place, unless the user has logged out; all or nothing."""
+        if self.find(user) is None:
+            return
+        kept = self._without_secret(user)
+        self._change(lambda users: [kept if _same(one, user) else one for one in users])
+
+    def _without_secret(self, user: StoredUser) -> StoredUser:
+        """Put the token into the keyring, if there is one; return what goes into the file."""
+        if self._uses_keyring and self._keyring.store(user.name, user.refresh_token):
+            return replace(user, in_keyring=True, refresh_token="")
+        return replace(user, in_keyring=False)
 
     def remove(self, user: StoredUser) -> None:
         """Forget a user."""
+        if any(_same(one, user) and one.in_keyring for one in self.load()):
+            self._keyring.remove(user.name)
         self._change(lambda users: [one for one in users if not _same(one, user)])
 
     def _change(self, change: Callable[[list[StoredUser]], list[StoredUser]]) -> None:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(self.folder)
             with FileLock(self.folder / "users.lock"):
                 users = change(self.load())
-                _write_private(self._path, {"format": FORMAT, "users": [asdict(one) for one in users]})
+                _write_private(self._path, {"format": FORMAT, "users": [_to_json(one) for one in users]})
         except OSError as error:
             raise StorageError(f"{self._path} cannot be written: {error.strerror}") from error
+
+    def token_lock(self, user: StoredUser) -> FileLock:
+        """Return the lock of whoever renews the user's tokens: a rotated token must not be used twice."""
+        folder = self.realm_folder(user)
+        try:
+            make_private(folder)
+        except OSError as error:
+            raise StorageError(f"{folder} cannot be made: {error.strerror}") from error
+        return FileLock(folder / "token.lock")
 
     def realm_folder(self, user: StoredUser) -> Path:
         """Return where the user's realms are."""
@@ -92,8 +157,32 @@ class UserStore:
         return self.folder / encode_name(host) / encode_name(user.identity)
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for their owner only."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True, mode=0o700)
+
+
 def _same(left: StoredUser, right: StoredUser) -> bool:
     return left.identity == right.identity and left.server == right.server
+
+
+_OPTIONAL: Final = {"in_keyring": False, "ca_file": None, "pins": ()}
+_FIELDS: Final = frozenset(one.name for one in fields(StoredUser))
+
+
+def _to_json(user: StoredUser) -> dict[str, Any]:
+    values = {name: getattr(user, name) for name in sorted(_FIELDS)}
+    return {name: value for name, value in values.items() if name not in _OPTIONAL or value != _OPTIONAL[name]}
+
+
+def _from_json(content: dict[str, Any]) -> StoredUser:
+    known = {name: value for name, value in content.items() if name in _FIELDS}  # the rest is a newer version's
+    return StoredUser(**{**known, "pins": tuple(content.get("pins", ()))})
 
 
 def _write_private(path: Path, content: object) -> None:
@@ -148,11 +237,16 @@ def user_store() -> UserStore:
         return _store
 
 
-def sync_directory(folder: str | os.PathLike[str] | None = None) -> Path:
+def sync_directory(folder: str | os.PathLike[str] | None = None, *, keyring: bool | None = None) -> Path:
     """Choose where users and synchronised realms are kept, before the first use; return the folder.
 
     Without an argument, only return it. The default is `$HINTERLAND_HOME`, else the platform's folder
     for application data.
+
+    Args:
+        folder: Made when it is needed, with access for its owner only.
+        keyring: Whether users' tokens go into the system's keyring where the package `keyring` is installed;
+            by default they do, unless `$HINTERLAND_KEYRING` is "off".
 
     Raises:
         ConfigurationError: There is a file of that name.
@@ -163,5 +257,9 @@ def sync_directory(folder: str | os.PathLike[str] | None = None) -> Path:
         if path.exists() and not path.is_dir():
             raise ConfigurationError(f"{path} is a file; the sync directory must be a folder")
         with _lock:
-            _store = UserStore(path.resolve())
+            _store = UserStore(path.resolve(), keyring)
+    elif keyring is not None:
+        path = user_store().folder
+        with _lock:
+            _store = UserStore(path, keyring)
     return user_store().folder

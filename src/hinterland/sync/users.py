@@ -5,12 +5,13 @@ Source: spec features.md §1.3, §3.1, §3.3, §5.2.
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import json
+import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_all
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,22 +20,35 @@ from hinterland.errors import (
     ConnectionFailedError,
     HinterlandError,
     MultipleUsersError,
+    PermissionDeniedError,
+    RequestRefusedError,
+    StorageError,
     SyncError,
     ValueTypeError,
 )
+from hinterland.sync.accounts import ApiKeys, UserInfo, read_user_info, update_account
 from hinterland.sync.connection import ConnectionTimes
 from hinterland.sync.credentials import ADMIN_TOKEN, Credentials
-from hinterland.sync.http import check_server_url, request_json
-from hinterland.sync.loop import run_in_thread
+from hinterland.sync.http import check_server_url, quoted, request_json
+from hinterland.sync.login_answers import AccessToken, read_login, read_renewal, token_claims
+from hinterland.sync.loop import before_exit, in_thread, run_in_thread
+from hinterland.sync.permissions import UserPermissions
 from hinterland.sync.settings import ClientReset, ErrorHandler, StopPolicy
+from hinterland.sync.tls import TLS
 from hinterland.sync.user_store import StoredUser, UserStore, user_store
 
 if TYPE_CHECKING:
     from hinterland.realm.configuration import Configuration
+    from hinterland.sync.session import Session
 
 __all__ = ["SyncUser"]
 
+log = logging.getLogger("hinterland.sync")
+
 EXPIRY_MARGIN_S: Final = 20.0
+REFRESH_TIMEOUT_S: Final = 10.0
+REVOKE_WAIT_S: Final = 3.0
+SUSPENDED: Final = "UserDisabled"
 
 
 class _Directory(type):
@@ -54,8 +68,12 @@ class _Directory(type):
 
     @property
     def all(cls) -> dict[str, SyncUser]:
-        """All logged-in users by identity."""
-        return {stored.identity: _user_of(stored) for stored in user_store().load()}
+        """All logged-in users by identity; who has that of another one at another server, by "identity@server"."""
+        found: dict[str, SyncUser] = {}
+        for stored in user_store().load():
+            name = stored.identity if stored.identity not in found else f"{stored.identity}@{stored.server}"
+            found[name] = _user_of(stored)
+        return found
 
 
 class SyncUser(metaclass=_Directory):
@@ -69,8 +87,8 @@ class SyncUser(metaclass=_Directory):
         self._stored = stored
         self._store = store
         self._lock = threading.Lock()
-        self._access_token = ""
-        self._expires_at = 0.0
+        self._access: AccessToken | None = None
+        self._unsaved_token = ""
         self._is_logged_in = True
         self._listeners: list[Callable[[bool], None]] = []
 
@@ -80,36 +98,94 @@ class SyncUser(metaclass=_Directory):
     # Logging in
 
     @classmethod
-    def log_in(cls, server_url: str, credentials: Credentials) -> SyncUser:
+    def log_in(cls, server_url: str, credentials: Credentials, *, tls: TLS | None = None) -> SyncUser:
         """Log in and return the user, who stays logged in until `log_out`.
+
+        Args:
+            server_url: Such as "https://example.org".
+            credentials: Made by one of the methods of `Credentials`.
+            tls: An authority of your own, or pinned certificates; kept with the user.
 
         Raises:
             AuthenticationError: The server refused the credentials.
             ConnectionFailedError: The server cannot be reached.
+            UntrustedServerError: The server's certificate is not trusted; nothing was sent.
         """
-        server = check_server_url(server_url)
+        server = check_server_url(server_url, tls)
         if not isinstance(credentials, Credentials):
             raise ValueTypeError(f"log_in: expected Credentials, such as Credentials.anonymous(), got {credentials!r}")
         if credentials.provider == ADMIN_TOKEN:
-            return _remember(_admin(server, credentials.data), None)
-        body = {
-            "provider": credentials.provider,
-            "data": credentials.data,
-            "user_info": dict(credentials.user_info),
-            "app_id": "",
-        }
+            return _remember(_with_tls(_admin(server, credentials.data), tls), None)
         try:
-            answer = request_json("POST", f"{server}/auth", body)
+            answer = request_json("POST", f"{server}/auth", {**_body(credentials), "app_id": ""}, tls=tls)
         except ConnectionFailedError:
             raise
         except SyncError as error:
-            raise AuthenticationError(str(error)) from error
-        return _remember(*_read_login(server, answer))
+            reason = error.reason if isinstance(error, RequestRefusedError) else ""
+            raise AuthenticationError(str(error), reason) from error
+        login = read_login(server, answer)
+        stored = StoredUser(login.identity, server, login.refresh_token, is_admin=login.is_admin)
+        return _remember(_with_tls(stored, tls), login.access)
 
     @classmethod
-    async def log_in_async(cls, server_url: str, credentials: Credentials) -> SyncUser:
+    async def log_in_async(cls, server_url: str, credentials: Credentials, *, tls: TLS | None = None) -> SyncUser:
         """`log_in` for asyncio programs."""
-        return await asyncio.wrap_future(run_in_thread(cls.log_in, server_url, credentials))
+        return await in_thread(lambda: cls.log_in(server_url, credentials, tls=tls))
+
+    # Forgotten passwords and new addresses
+
+    @staticmethod
+    def request_password_reset(server_url: str, email: str, *, tls: TLS | None = None) -> None:
+        """Have the server mail a way to choose a new password, if there is such an account; it does not tell.
+
+        Raises:
+            ConnectionFailedError: The server cannot be reached, or too much was asked of it.
+            RequestRefusedError: The server has no accounts with passwords, or sends no mail.
+        """
+        update_account(server_url, email, {"action": "reset_password"}, tls)
+
+    @staticmethod
+    async def request_password_reset_async(server_url: str, email: str, *, tls: TLS | None = None) -> None:
+        """`request_password_reset` for asyncio programs."""
+        await in_thread(update_account, server_url, email, {"action": "reset_password"}, tls)
+
+    @staticmethod
+    def complete_password_reset(server_url: str, token: str, new_password: str, *, tls: TLS | None = None) -> None:
+        """Choose a new password with the token of the mail, which works once; all logins of the user end.
+
+        Raises:
+            RequestRefusedError: The token was used, or is too old, or the password is too weak.
+        """
+        action = {"action": "complete_reset", "token": token, "new_password": new_password}
+        update_account(server_url, "", action, tls)
+
+    @staticmethod
+    async def complete_password_reset_async(
+        server_url: str, token: str, new_password: str, *, tls: TLS | None = None
+    ) -> None:
+        """`complete_password_reset` for asyncio programs."""
+        action = {"action": "complete_reset", "token": token, "new_password": new_password}
+        await in_thread(update_account, server_url, "", action, tls)
+
+    @staticmethod
+    def request_email_confirmation(server_url: str, email: str, *, tls: TLS | None = None) -> None:
+        """Have the server mail a way to confirm the address once more; see `request_password_reset`."""
+        update_account(server_url, email, {"action": "request_email_confirmation"}, tls)
+
+    @staticmethod
+    async def request_email_confirmation_async(server_url: str, email: str, *, tls: TLS | None = None) -> None:
+        """`request_email_confirmation` for asyncio programs."""
+        await in_thread(update_account, server_url, email, {"action": "request_email_confirmation"}, tls)
+
+    @staticmethod
+    def confirm_email(server_url: str, token: str, *, tls: TLS | None = None) -> None:
+        """Confirm an address with the token of the mail; see `complete_password_reset`."""
+        update_account(server_url, "", {"action": "confirm_email", "token": token}, tls)
+
+    @staticmethod
+    async def confirm_email_async(server_url: str, token: str, *, tls: TLS | None = None) -> None:
+        """`confirm_email` for asyncio programs."""
+        await in_thread(update_account, server_url, "", {"action": "confirm_email", "token": token}, tls)
 
     # Who it is
 
@@ -133,19 +209,55 @@ class SyncUser(metaclass=_Directory):
         """Whether the user is still logged in."""
         return self._is_logged_in
 
-    # What can be done
+    @property
+    def tls(self) -> TLS | None:
+        """How the user makes sure of the server."""
+        return self._stored.tls
+
+    @property
+    def sessions(self) -> list[Session]:
+        """The sessions of the user's open realms in this process."""
+        from hinterland.sync.session import SessionRegistry  # it needs this module
+
+        return SessionRegistry.of_user(self)
+
+    @property
+    def permissions(self) -> UserPermissions:
+        """Who may open which realm: granted, applied, offered, accepted."""
+        return UserPermissions(self._request)
+
+    @property
+    def api_keys(self) -> ApiKeys:
+        """Secrets by which programs log in as this user."""
+        return ApiKeys(self._request)
+
+    # Logging out
 
     def log_out(self) -> None:
         """Stop the user's sessions and forget the tokens; realms stay on disk and open.
 
-        The server is told as well if it can be reached.
+        The server is told as well, in the background, if it can be reached.
         """
+        self._log_out()
+
+    async def log_out_async(self) -> None:
+        """`log_out`, and wait until the server knows or cannot be reached."""
+        await in_thread(lambda: wait_for_all([self._log_out()]))
+
+    def _log_out(self) -> Future[None]:
+        done: Future[None] = Future()
+        done.set_result(None)
         if not self._is_logged_in:
-            return
-        token = self._stored.refresh_token
+            return done
+        stored = self._store.find(self._stored)
+        token = self._unsaved_token or ("" if stored is None else stored.refresh_token)
         self.forget()
-        if not self._stored.is_token:
-            run_in_thread(_revoke, self.server, token)
+        if self._stored.is_token or not token:
+            return done
+        revoking = run_in_thread(_revoke, self.server, token, self.tls)
+        _revocations.add(revoking)
+        revoking.add_done_callback(_revocations.discard)
+        return revoking
 
     def forget(self) -> None:
         """Log out here only; the server has done so already."""
@@ -174,17 +286,73 @@ class SyncUser(metaclass=_Directory):
         for listener in tuple(self._listeners):
             listener(is_logged_in)
 
+    # The account
+
     def change_password(self, password: str, *, user_id: str | None = None) -> None:
-        """Change this user's password; an admin may name another user."""
+        """Change this user's password; all other logins end. An admin may name another user.
+
+        Raises:
+            PermissionDeniedError: The user is no admin, and the other one is another.
+            RequestRefusedError: The user has no password, or it is too weak.
+        """
         body: dict[str, object] = {"data": {"new_password": password}}
         if user_id is not None:
             body["user_id"] = user_id
-        request_json("PUT", f"{self.server}/auth/password", body, token=self.access_token())
+        self._request("PUT", "/auth/password", body)
+
+    async def change_password_async(self, password: str, *, user_id: str | None = None) -> None:
+        """`change_password` for asyncio programs."""
+        await in_thread(lambda: self.change_password(password, user_id=user_id))
+
+    def link(self, credentials: Credentials) -> UserInfo:
+        """Give the user another way to log in; identity and realms stay. So an anonymous user becomes a real one.
+
+        Raises:
+            AuthenticationError: The credentials are wrong.
+            RequestRefusedError: They are those of another user ("AccountNameInUse").
+        """
+        if not isinstance(credentials, Credentials):
+            raise ValueTypeError(f"link: expected Credentials, got {credentials!r}")
+        # One try: 401 speaks of the credentials, so a fresh token comes first.
+        return read_user_info(self._send("POST", "/auth/link", _body(credentials), self.access_token()))
+
+    async def link_async(self, credentials: Credentials) -> UserInfo:
+        """`link` for asyncio programs."""
+        return await in_thread(self.link, credentials)
+
+    def info(self) -> UserInfo:
+        """Return what the server knows of this user: accounts, metadata, roles."""
+        return read_user_info(self._request("GET", f"/auth/users/{quoted(self.identity)}"))
+
+    async def info_async(self) -> UserInfo:
+        """`info` for asyncio programs."""
+        return await in_thread(self.info)
+
+    def retrieve_user(self, provider: str, provider_id: str) -> UserInfo:
+        """Return the user of an account; for admins.
+
+        Raises:
+            PermissionDeniedError: The user is no admin.
+            RequestRefusedError: There is no such account.
+        """
+        return read_user_info(self._request("GET", f"/auth/users/{quoted(provider)}/{quoted(provider_id)}"))
+
+    async def retrieve_user_async(self, provider: str, provider_id: str) -> UserInfo:
+        """`retrieve_user` for asyncio programs."""
+        return await in_thread(self.retrieve_user, provider, provider_id)
+
+    # Tokens
 
     def refresh(self) -> None:
         """Get a new access token now, and with it what the server says about the user."""
         with self._lock:
-            self._refresh()
+            self._check_logged_in()
+            if not self._stored.is_token:
+                self._refresh()
+
+    async def refresh_async(self) -> None:
+        """`refresh` for asyncio programs."""
+        await in_thread(self.refresh)
 
     def access_token(self, refused: str | None = None) -> str:
         """Return a token that is valid for a while; blocks when the server must be asked.
@@ -197,34 +365,89 @@ class SyncUser(metaclass=_Directory):
             ConnectionFailedError: The server cannot be reached.
         """
         with self._lock:
-            if not self._is_logged_in:
-                raise AuthenticationError(f"user {self.identity} has logged out")
+            self._check_logged_in()
             if self._stored.is_token:
                 if refused is not None:
                     raise AuthenticationError(f"{self.server} refuses the admin token")
-                return self._stored.refresh_token
-            is_stale = time.time() > self._expires_at - EXPIRY_MARGIN_S
-            if is_stale or refused in ("", self._access_token):
-                self._refresh()
-            return self._access_token
+                return self._token()
+            access = self._access
+            if access is None or time.time() > access.expires_at - EXPIRY_MARGIN_S or refused in ("", access.text):
+                access = self._refresh()
+            return access.text
 
     def expire_access_token(self) -> None:
         """Ask the server for another one at the next occasion."""
-        self._expires_at = 0.0
+        self._access = None
 
-    def _refresh(self) -> None:
-        body = {"provider": "realm", "data": self._stored.refresh_token, "app_id": ""}
+    def _check_logged_in(self) -> None:
+        if not self._is_logged_in:
+            raise AuthenticationError(f"user {self.identity} has logged out")
+
+    def _token(self) -> str:
+        """Return the refresh token as it is now: another process may have got a new one.
+
+        Raises:
+            AuthenticationError: There is none.
+        """
+        stored = self._store.find(self._stored)
+        if stored is None:
+            raise AuthenticationError(f"user {self.identity} has logged out in another process; log in again")
+        token = self._unsaved_token or stored.refresh_token
+        if not token:
+            raise AuthenticationError(f"the system's keyring has no token of user {self.identity}; log in again")
+        return token
+
+    def _refresh(self) -> AccessToken:
+        """Renew both tokens. The new refresh token is on disk before anything uses the new access token.
+
+        If the answer is lost, the old token is still there, and the server lets it be used once more.
+        """
+        with self._store.token_lock(self._stored):
+            body = {"provider": "realm", "data": self._token(), "app_id": "", "rotate": True}
+            try:
+                answer = self._send("POST", "/auth", body, None, REFRESH_TIMEOUT_S)
+            except ConnectionFailedError:
+                raise
+            except AuthenticationError as error:
+                advice = "is suspended" if error.reason == SUSPENDED else "must log in again"
+                raise AuthenticationError(f"user {self.identity} {advice}: {error}", error.reason) from error
+            except (SyncError, PermissionDeniedError) as error:
+                raise AuthenticationError(f"user {self.identity} must log in again: {error}") from error
+            access, rotated = read_renewal(answer)
+            self._keep(access, rotated)
+        self._access = access
+        return access
+
+    def _keep(self, access: AccessToken, rotated: str) -> None:
+        is_admin = self._stored.is_admin if access.is_admin is None else access.is_admin
+        token = rotated or self._unsaved_token
+        if not token and is_admin == self._stored.is_admin:
+            return
         try:
-            answer = request_json("POST", f"{self.server}/auth", body)
-        except ConnectionFailedError:
-            raise
-        except HinterlandError as error:
-            raise AuthenticationError(f"user {self.identity} must log in again: {error}") from error
-        self._take_token(*_read_access_token(answer))
+            self._stored = replace(self._stored, refresh_token=token or self._token(), is_admin=is_admin)
+            self._store.update(self._stored)
+        except StorageError as error:
+            self._unsaved_token = token
+            log.warning("the new token of user %s is kept in memory only: %s", self.identity, error)
+        else:
+            self._unsaved_token = ""
 
-    def _take_token(self, token: str, expires_at: float) -> None:
-        self._access_token = token
-        self._expires_at = expires_at
+    def _request(self, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+        """Send a request to the server's HTTP API; once more, with a new token, if the token is refused."""
+        token = self.access_token()
+        try:
+            return self._send(method, path, body, token)
+        except AuthenticationError as error:
+            if self._stored.is_token or error.reason == SUSPENDED:
+                raise
+            return self._send(method, path, body, self.access_token(refused=token))
+
+    def _send(
+        self, method: str, path: str, body: Mapping[str, object] | None, token: str | None, timeout_s: float = 15.0
+    ) -> dict[str, Any]:
+        return request_json(method, self.server + path, body, token=token, timeout_s=timeout_s, tls=self.tls)
+
+    # Realms
 
     def configuration(
         self,
@@ -283,13 +506,14 @@ def _user_of(stored: StoredUser) -> SyncUser:
         return user
 
 
-def _remember(stored: StoredUser, access: tuple[str, float] | None) -> SyncUser:
-    user_store().save(stored)
+def _remember(stored: StoredUser, access: AccessToken | None) -> SyncUser:
+    store = user_store()
+    with store.token_lock(stored):  # a renewal of the login before must not overwrite this one
+        store.save(stored)
     user = _user_of(stored)
     user._stored = stored  # logged in again: the newer token counts
-    user.expire_access_token()
-    if access is not None:
-        user._take_token(*access)
+    user._unsaved_token = ""
+    user._access = access
     user._tell(is_logged_in=True)
     return user
 
@@ -300,49 +524,31 @@ def _admin(server: str, token: str) -> StoredUser:
     return StoredUser(str(identity), server, token, is_admin=True, is_token=True)
 
 
-def _revoke(server: str, token: str) -> None:
+def _with_tls(stored: StoredUser, tls: TLS | None) -> StoredUser:
+    return stored if tls is None else replace(stored, ca_file=tls.ca_file, pins=tls.pins)
+
+
+def _body(credentials: Credentials) -> dict[str, object]:
+    return {
+        "provider": credentials.provider,
+        "data": credentials.data,
+        "user_info": dict(credentials.user_info),
+    }
+
+
+_revocations: set[Future[None]] = set()
+
+
+def _revoke(server: str, token: str, tls: TLS | None) -> None:
     try:
-        request_json("POST", f"{server}/auth/revoke", {"token": token})
-    except HinterlandError:
-        return  # the token is forgotten here; the server's copy expires
+        request_json("POST", f"{server}/auth/revoke", {"token": token}, tls=tls)
+    except HinterlandError as error:
+        log.info("%s could not be told of the log-out, so the login ends by its age: %s", server, error)
 
 
-def _read_login(server: str, answer: dict[str, Any]) -> tuple[StoredUser, tuple[str, float] | None]:
-    refresh, data = _token_of(answer, "refresh_token")
-    claims = token_claims(refresh)
-    identity = data.get("identity") or answer.get("user_id") or claims.get("sub")
-    if not refresh or not identity:
-        raise AuthenticationError(f"{server} answered the login without a token; is this a Hinterland server?")
-    is_admin = bool(data.get("is_admin", answer.get("is_admin", claims.get("is_admin", False))))
-    stored = StoredUser(str(identity), server, refresh, is_admin=is_admin)
-    return stored, _read_access_token(answer) if "access_token" in answer else None
+def _finish_revocations() -> None:
+    """Give log-outs that are under way a moment: short programs log out and exit."""
+    wait_for_all(list(_revocations), REVOKE_WAIT_S)
 
 
-def _read_access_token(answer: dict[str, Any]) -> tuple[str, float]:
-    token, data = _token_of(answer, "access_token")
-    if not token:
-        raise AuthenticationError("the server answered without an access token")
-    expires = token_claims(token).get("exp", data.get("expires"))
-    return token, float(expires) if isinstance(expires, (int, float)) else time.time() + 60.0
-
-
-def _token_of(answer: dict[str, Any], name: str) -> tuple[str, dict[str, Any]]:
-    """Read a token given as text, or as {"token": text, "token_data": {...}}."""
-    value = answer.get(name)
-    if isinstance(value, dict):
-        data = value.get("token_data")
-        return str(value.get("token", "")), data if isinstance(data, dict) else {}
-    return str(value or ""), {}
-
-
-def token_claims(token: str) -> dict[str, Any]:
-    """Return the claims of a JWT, unverified: they only tell us when to ask for the next one."""
-    parts = token.split(".")
-    if len(parts) != 3:
-        return {}
-    try:
-        raw = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
-        claims = json.loads(raw)
-    except ValueError:
-        return {}
-    return claims if isinstance(claims, dict) else {}
+before_exit(_finish_revocations)

@@ -410,6 +410,15 @@ def test_the_action_decides_what_happens(
     assert isinstance(reaction.error, ClientResetRequired) == action.startswith("ClientReset")
 
 
+@pytest.mark.parametrize("action", ["ClientReset", "ClientResetNoRecovery"])
+def test_refused_writes_are_not_made_again(action: str) -> None:
+    """Code 230 takes the changes back, whatever else a client reset would do (features.md §3.10)."""
+    reaction = reaction_to(JsonError(1, 230, "read-only", action))
+
+    assert (reaction.retries, reaction.reports, reaction.follow_up) == (False, False, FollowUp.DROP_CHANGES)
+    assert reaction_to(JsonError(1, 230, "read-only", "ApplicationBug")).follow_up is FollowUp.NOTHING
+
+
 def test_a_plain_error_retries_as_it_says() -> None:
     """Errors of old servers carry no action (wire.md §6.2, last row)."""
     assert reaction_to(Error(0, 100, "bye", try_again=True)).retries

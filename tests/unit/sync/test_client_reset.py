@@ -167,7 +167,7 @@ def test_classes_of_the_live_file_stay(make: Callable[..., Store]) -> None:
 def again(live: Store, *instructions: Instruction) -> list[Instruction]:
     """Replay one local changeset; return what was kept."""
     with live.begin_write() as transaction:
-        kept = replay(transaction, [encode(Changeset(list(instructions)))])
+        (kept,) = replay(transaction, [encode(Changeset(list(instructions)))])
         transaction.commit()
     live.begin_read()
     return kept.instructions

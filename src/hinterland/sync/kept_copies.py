@@ -1,0 +1,82 @@
+"""Copies of realms that are about to lose something, and the removal of realms that the server wants gone.
+
+    <folder of the user>/recovered/<name of the realm's file>-<time>.hldb
+
+Copies are local realms: they open without a server, with the realm's encryption key if it has one, and nothing
+of them is uploaded.
+
+Source: spec wire.md §6.2 (DeleteRealm), features.md §3.8, §3.10.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from hinterland.errors import StorageError
+from hinterland.realm.files import OpenFile, delete_files
+from hinterland.store.store import Store
+from hinterland.store.upkeep import is_used_elsewhere, write_copy
+from hinterland.sync.user_store import make_private
+
+__all__ = ["DELETE_FROM", "delete_if_marked", "keep_copy"]
+
+_deleting = threading.Lock()
+
+log = logging.getLogger("hinterland.sync")
+
+FOLDER: Final = "recovered"
+DELETE_FROM: Final = "sync.delete_from"
+"""The setting of a realm that is to be deleted: the version of which there is a copy."""
+
+
+def keep_copy(path: Path, key: bytes | None = None) -> Path | None:
+    """Write a realm's newest committed state into a local realm of its own; None if that fails, which is logged."""
+    folder = path.parent / FOLDER
+    try:
+        make_private(folder)
+        store = Store.open(path, read_only=True, key=key)
+        try:
+            copy = _free_name(folder, path.stem)
+            write_copy(store, copy, key)
+        finally:
+            store.close()
+    except (StorageError, OSError) as error:
+        log.warning("%s: no copy could be kept: %s", path, error)
+        return None
+    return copy
+
+
+def _free_name(folder: Path, stem: str) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    names = (folder / f"{stem}-{stamp}{suffix}.hldb" for suffix in ("", *(f".{n}" for n in range(1, 1000))))
+    return next(name for name in names if not name.exists())
+
+
+def delete_if_marked(path: Path, key: bytes | None = None) -> bool:
+    """Delete a realm that the server wants gone; return False if there is none, or somebody uses it.
+
+    Changes that were made after it was marked are kept in a copy as well.
+    """
+    with _deleting:
+        return not OpenFile.is_open(path) and path.is_file() and _delete_if_marked(path, key)
+
+
+def _delete_if_marked(path: Path, key: bytes | None) -> bool:
+    store = Store.open(path, key=key)
+    try:
+        marked = store.setting(DELETE_FROM)
+        if marked is None:
+            return False
+        if store.version != marked and keep_copy(path, key) is None:
+            return False
+    finally:
+        store.close()
+    if is_used_elsewhere(path, key):
+        return False
+    delete_files(path)
+    log.info("%s was deleted, as the server wanted", path)
+    return True
