@@ -36,6 +36,7 @@ from hinterland.errors import (
     ReadOnlyError,
     RealmDeletedError,
     RequestRefusedError,
+    RulesError,
     SchemaConflictError,
     SchemaError,
     SessionError,
@@ -49,6 +50,7 @@ from hinterland.errors import (
     WriteRefusedError,
     WrongThreadError,
 )
+from hinterland.realm.access import PermissionLists, Privileges
 from hinterland.realm.changes import Changes, KeyChanges, ObjectChange
 from hinterland.realm.configuration import Configuration
 from hinterland.realm.dictionaries import Dict
@@ -72,13 +74,19 @@ if TYPE_CHECKING:
     from hinterland.query import GeoBox as GeoBox
     from hinterland.query import GeoCircle as GeoCircle
     from hinterland.query import GeoPolygon as GeoPolygon
+    from hinterland.realm.permission_classes import PERMISSION_CLASSES as PERMISSION_CLASSES
+    from hinterland.realm.permission_classes import ClassPermissions as ClassPermissions
+    from hinterland.realm.permission_classes import Permission as Permission
+    from hinterland.realm.permission_classes import PermissionUser as PermissionUser
+    from hinterland.realm.permission_classes import RealmPermissions as RealmPermissions
+    from hinterland.realm.permission_classes import Role as Role
     from hinterland.sync import TLS as TLS
     from hinterland.sync import Account as Account
     from hinterland.sync import ApiKey as ApiKey
     from hinterland.sync import ClientReset as ClientReset
     from hinterland.sync import ConnectionTimes as ConnectionTimes
     from hinterland.sync import Credentials as Credentials
-    from hinterland.sync import Permission as Permission
+    from hinterland.sync import PathPermission as PathPermission
     from hinterland.sync import PermissionOffer as PermissionOffer
     from hinterland.sync import Progress as Progress
     from hinterland.sync import Session as Session
@@ -88,6 +96,9 @@ if TYPE_CHECKING:
     from hinterland.sync import sync_directory as sync_directory
 
 # Loaded when first used, so that programs with local realms only do not pay for synchronisation.
+_PERMISSIONS: Final = frozenset(
+    {"PERMISSION_CLASSES", "ClassPermissions", "Permission", "PermissionUser", "RealmPermissions", "Role"}
+)
 _QUERY: Final = frozenset({"Expression", "GeoBox", "GeoCircle", "GeoPolygon"})
 _SYNC: Final = frozenset(
     {
@@ -97,7 +108,7 @@ _SYNC: Final = frozenset(
         "ClientReset",
         "ConnectionTimes",
         "Credentials",
-        "Permission",
+        "PathPermission",
         "PermissionOffer",
         "Progress",
         "Session",
@@ -109,6 +120,7 @@ _SYNC: Final = frozenset(
 )
 
 __all__ = [
+    "PERMISSION_CLASSES",
     "TLS",
     "Account",
     "ApiKey",
@@ -117,6 +129,7 @@ __all__ = [
     "BadChangesetError",
     "Changes",
     "ChangesetError",
+    "ClassPermissions",
     "ClientReset",
     "ClientResetRequired",
     "ClosedError",
@@ -154,9 +167,13 @@ __all__ = [
     "Object",
     "ObjectChange",
     "ObjectId",
+    "PathPermission",
     "Permission",
     "PermissionDeniedError",
+    "PermissionLists",
     "PermissionOffer",
+    "PermissionUser",
+    "Privileges",
     "Progress",
     "ProtocolError",
     "QueryArgumentError",
@@ -165,8 +182,11 @@ __all__ = [
     "ReadOnlyError",
     "Realm",
     "RealmDeletedError",
+    "RealmPermissions",
     "RequestRefusedError",
     "Results",
+    "Role",
+    "RulesError",
     "Scheduler",
     "SchemaConflictError",
     "SchemaError",
@@ -199,6 +219,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PERMISSIONS:
+        return getattr(import_module("hinterland.realm.permission_classes"), name)
     if name in _QUERY:
         return getattr(import_module("hinterland.query"), name)
     if name in _SYNC:

@@ -95,6 +95,33 @@ def _add_realms(commands: Any) -> None:
     listing.add_argument("--data", metavar="DIR", help=DATA_HELP)
     listing.add_argument("--json", action="store_true", help="one JSON array")
     listing.set_defaults(run=_realms_list)
+    locking = actions.add_parser(
+        "lock-down",
+        help="let everyone but admins only read a query-based realm",
+        description="Make a query-based realm safe: everyone may read and query, the role 'admins' may do everything."
+        " No server may run on the data directory. This version of the server does not enforce such permissions yet.",
+    )
+    locking.add_argument("path", metavar="PATH", help="path of the realm on the server, such as /app")
+    locking.add_argument("--admin", action="append", default=[], metavar="IDENTITY", help="user to make an admin of it")
+    locking.add_argument(
+        "--editable", action="append", default=[], metavar="CLASS", help="class in which everyone may still write"
+    )
+    locking.add_argument("--data", metavar="DIR", help=DATA_HELP)
+    locking.add_argument("--json", action="store_true", help="print a JSON object")
+    locking.set_defaults(run=_realms_lock_down)
+    rules = actions.add_parser(
+        "rules",
+        help="show or set the rules of a query-based realm",
+        description="Print the rules of a realm, or set them: a document in TOML or JSON, checked against its classes."
+        " This version of the server does not enforce them yet."
+        " A running server reads them when it next starts.",
+    )
+    rules.add_argument("path", metavar="PATH", help="path of the realm on the server, such as /app")
+    rules.add_argument("--set", metavar="FILE", dest="file", help="make this document the rules")
+    rules.add_argument("--unchecked", action="store_true", help="take rules that do not fit the classes as they are")
+    rules.add_argument("--remove", action="store_true", help="remove the rules")
+    rules.add_argument("--data", metavar="DIR", help=DATA_HELP)
+    rules.set_defaults(run=_realms_rules)
     check = actions.add_parser("check", help="look for damage in a realm file", description="Exit status 1 if damaged.")
     check.add_argument("file", metavar="FILE", help="a realm file, of a client or a server")
     check.add_argument(
@@ -150,6 +177,39 @@ def _realms_check(options: argparse.Namespace) -> int:
         for line in found or [f"{options.file}: no damage found"]:
             print(line)
     return 1 if found else 0
+
+
+def _realms_lock_down(options: argparse.Namespace) -> int:
+    config = existing_configuration(options)
+    from hinterland.server.lock_down import lock_down_realm
+
+    version = lock_down_realm(config.data, options.path, admins=options.admin, editable=options.editable)
+    if options.json:
+        print(json.dumps({"path": options.path, "version": version}))
+    else:
+        print(f"{options.path} is locked down (version {version})")
+    return 0
+
+
+def _realms_rules(options: argparse.Namespace) -> int:
+    config = existing_configuration(options)
+    from hinterland.server.layout import DataDirectory
+    from hinterland.server.realm_rules import install_rules, remove_rules, rules_text
+
+    directory = DataDirectory(config.data)
+    if options.remove:
+        was_there = remove_rules(directory, options.path)
+        print(f"{options.path}: {'the rules are removed' if was_there else 'there were no rules'}")
+    elif options.file is not None:
+        install_rules(directory, options.path, options.file, is_unchecked=options.unchecked)
+        print(f"{options.path}: the rules are set")
+    else:
+        text = rules_text(directory, options.path)
+        if text is None:
+            print(f"{options.path} has no rules", file=sys.stderr)
+            return 1
+        print(text, end="" if text.endswith("\n") else "\n")
+    return 0
 
 
 def _encryption_key(file: str | None) -> bytes | None:

@@ -38,6 +38,7 @@ HinterlandError
 │   └── MultipleUsersError      `SyncUser.current` with several users logged in
 ├── PermissionDeniedError       logging in again will not help (HL-A…)
 └── ConfigurationError          the operator must act (HL-F…)
+    └── RulesError              rules of a realm are wrong, or do not fit its classes
 
 `code` is stable and unique; messages are for people and may change.
 """
@@ -73,6 +74,7 @@ __all__ = [
     "ReadOnlyError",
     "RealmDeletedError",
     "RequestRefusedError",
+    "RulesError",
     "SchemaConflictError",
     "SchemaError",
     "SessionError",
@@ -383,3 +385,9 @@ class ConfigurationError(HinterlandError):
     """The configuration is wrong; the operator or programmer must act."""
 
     code = "HL-F001"
+
+
+class RulesError(ConfigurationError):
+    """A realm's rules are malformed, or do not fit its classes; the message names the place."""
+
+    code = "HL-F002"

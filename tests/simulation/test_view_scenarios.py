@@ -575,3 +575,21 @@ def test_scenario(scenario: Callable[[Bench], None], policy: ViewPolicy | None, 
         raise
     finally:
         bench.close()
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_what_the_server_itself_changes_enters_and_leaves_views(is_restarted: bool, tmp_path: Path) -> None:
+    """Changes of the server's own, as by commands for operators, are tracked like those of clients."""
+    bench = Bench(tmp_path)
+    try:
+        writer(bench)
+        client = bench.client(matching("int > 7"))
+        assert bench.ints(client) == {2: 10}
+        if is_restarted:
+            bench.server.restart()
+        bench.server.file.edit(lambda store: [*update(1, int=8), *update(2, int=1), *create(3, int=9)])
+        bench.commit(client, *create(4, int=11))  # its upload lets the server look at the view again
+        bench.sync()
+        assert bench.ints(client) == {1: 8, 3: 9, 4: 11}
+    finally:
+        bench.close()

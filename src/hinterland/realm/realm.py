@@ -23,6 +23,7 @@ from hinterland.errors import (
     WrongThreadError,
 )
 from hinterland.realm import adding, creating, deleting
+from hinterland.realm.access import Access, with_permission_classes
 from hinterland.realm.attaching import Attaching
 from hinterland.realm.binding import Attempt, Binding
 from hinterland.realm.configuration import Configuration, ProgressCallback
@@ -51,7 +52,7 @@ R = TypeVar("R")
 UpdateMode = Literal["never", "modified", "all"]
 
 
-class Realm(Snapshots, FileCare, Attaching):
+class Realm(Snapshots, FileCare, Attaching, Access):
     """An open realm; see `Realm.open`. It belongs to the thread that opened it, with all its objects."""
 
     def __init__(self, configuration: Configuration, file: OpenFile, store: Store) -> None:
@@ -129,6 +130,7 @@ class Realm(Snapshots, FileCare, Attaching):
     def _open(cls, configuration: Configuration, *, session: Any = None, is_sibling: bool = False) -> Realm:
         if not is_sibling:
             configuration.check()
+        configuration = with_permission_classes(configuration)
         declarations = validate(one.__hinterland__ for one in configuration.schema or ())
         file = OpenFile.take(configuration.path, in_memory=configuration.in_memory, key=configuration.encryption_key)
         realm = None

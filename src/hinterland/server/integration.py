@@ -160,6 +160,12 @@ class Integrator:
             apply(transaction, one.changeset)
             self._append(one, entry.changeset)
 
+    def commit_own(self, transaction: WriteTransaction, changeset: Changeset, timestamp: int) -> None:
+        """Apply and append a change that the server itself makes."""
+        apply(transaction, changeset)
+        data = encode(changeset)
+        self._append(Incoming(0, self._newest.version, timestamp, SERVER_IDENT, changeset), data)
+
     def _append(self, one: Incoming, original: bytes) -> None:
         """Add one transformed changeset to the history; unchanged ones keep the bytes they came in."""
         changeset = one.changeset

@@ -4,6 +4,7 @@
       keys/<id>.json          secrets that sign tokens, mode 0600
       directory.hldb          users, logins, permissions, the list of realms
       realms/3f/a2/<name>.hldb
+      rules/<name>.toml       who may see and change what in a query-based realm, if it has rules
 
 Realm files are spread over 65,536 directories by a hash of the path, so that hundreds of thousands of
 realms are no burden for the file system. The name is the percent-encoded path (capitals too, for file
@@ -70,6 +71,10 @@ class DataDirectory:
         if len(name) > NAME_BYTES_MAX:
             name = "~" + digest
         return self.root / "realms" / digest[:2] / digest[2:4] / (name + _SUFFIX)
+
+    def rules_file(self, path: str) -> Path:
+        """Return where the rules of the realm of that proper path are, or would be."""
+        return self.root / "rules" / self.realm_file(path).with_suffix(".toml").name
 
     def realm_files(self) -> Iterator[tuple[str | None, Path]]:
         """Yield the path (None if only the file itself knows it) and the file of every realm."""

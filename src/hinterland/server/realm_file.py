@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
+from hinterland.changeset.instructions import Changeset, Instruction
 from hinterland.errors import ChangesetError, StorageError
 from hinterland.protocol.server_flexible_session import FlexibleSession, ViewBatch, ViewChange
 from hinterland.protocol.server_session import (
@@ -53,6 +54,9 @@ _WRITE_NOT_ALLOWED: Final = 230
 _SESSION_CODE_MIN: Final = 200
 _IS_QUERY_BASED: Final = 113
 _IS_FULL: Final = 114
+
+EPOCH_S: Final = 1_420_070_400
+"""2015-01-01, where timestamps of the protocol begin."""
 
 
 class FileIdent(NamedTuple):
@@ -217,6 +221,30 @@ class RealmFile:
     def entries_after(self, version: int) -> list[TailEntry]:
         """Return the entries above `version`, ready to be sent."""
         return [tail_entry(entry) for entry in self._history.entries(version, self.version)]
+
+    def edit(self, make: Callable[[Store], Sequence[Instruction]]) -> int:
+        """Let the server itself change the realm; clients get it like any other change.
+
+        Args:
+            make: Returns the instructions; called in the write transaction, with all that was written before.
+
+        Returns:
+            The newest version, which is a new one unless there were no instructions.
+        """
+        try:
+            with self.store.begin_write() as transaction:
+                if self._views is not None:
+                    self._views.load()
+                instructions = make(self.store)
+                if instructions:
+                    timestamp = max(0, int((self._clock() - EPOCH_S) * 1000))
+                    self._integrator.commit_own(transaction, Changeset(list(instructions)), timestamp)
+        except BaseException:
+            self._integrator.forget()
+            raise
+        finally:
+            self.store.end_read()
+        return self.version
 
     def _process_writes(self, jobs: Sequence[Job], answers: dict[int, Answer]) -> None:
         try:

@@ -9,7 +9,7 @@ from hinterland.sync.accounts import Account, ApiKey, UserInfo
 from hinterland.sync.connection import ConnectionTimes
 from hinterland.sync.copying import copy_objects
 from hinterland.sync.credentials import Credentials
-from hinterland.sync.permissions import Permission, PermissionOffer
+from hinterland.sync.permissions import PathPermission, PermissionOffer
 from hinterland.sync.progress import Progress
 from hinterland.sync.session import Session
 from hinterland.sync.settings import ClientReset
@@ -24,7 +24,7 @@ __all__ = [
     "ClientReset",
     "ConnectionTimes",
     "Credentials",
-    "Permission",
+    "PathPermission",
     "PermissionOffer",
     "Progress",
     "Session",

@@ -14,7 +14,7 @@ from hinterland.errors import UsageError
 from hinterland.sync.http import quoted
 from hinterland.sync.loop import in_thread
 
-__all__ = ["Access", "Permission", "PermissionOffer", "Request", "UserPermissions"]
+__all__ = ["Access", "PathPermission", "PermissionOffer", "Request", "UserPermissions"]
 
 Access: TypeAlias = Literal["none", "read", "write", "admin"]
 Recipient: TypeAlias = Literal["any", "currentUser", "otherUser"]
@@ -25,7 +25,7 @@ _ACCESS: Final = ("none", "read", "write", "admin")
 
 
 @dataclass(frozen=True, slots=True)
-class Permission:
+class PathPermission:
     """What somebody may do with the realm at `path`, or with all realms below it if it ends in `/*`.
 
     `user_id` is "*" for everyone, and None if the permission is a `role`'s.
@@ -70,7 +70,7 @@ class UserPermissions:
         """Not for applications."""
         self._request = request
 
-    def granted(self, recipient: Recipient = "any") -> list[Permission]:
+    def granted(self, recipient: Recipient = "any") -> list[PathPermission]:
         """Return permissions: the user's own ("currentUser"), those given to others ("otherUser"), or both.
 
         Raises:
@@ -80,7 +80,7 @@ class UserPermissions:
         answer = self._request("GET", f"/permissions?recipient={quoted(recipient)}", None)
         return [_permission(one) for one in answer["permissions"]]
 
-    async def granted_async(self, recipient: Recipient = "any") -> list[Permission]:
+    async def granted_async(self, recipient: Recipient = "any") -> list[PathPermission]:
         """`granted` for asyncio programs."""
         return await in_thread(self.granted, recipient)
 
@@ -92,7 +92,7 @@ class UserPermissions:
         *,
         role: str | None = None,
         metadata: tuple[str, str] | None = None,
-    ) -> list[Permission]:
+    ) -> list[PathPermission]:
         """Let somebody open a realm, or not any more; open connections notice at once.
 
         Args:
@@ -132,7 +132,7 @@ class UserPermissions:
         *,
         role: str | None = None,
         metadata: tuple[str, str] | None = None,
-    ) -> list[Permission]:
+    ) -> list[PathPermission]:
         """`apply` for asyncio programs."""
         return await in_thread(lambda: self.apply(user_id, path, access, role=role, metadata=metadata))
 
@@ -209,8 +209,8 @@ def _moment(expires: datetime | timedelta) -> str:
     return moment.isoformat()
 
 
-def _permission(content: Mapping[str, Any]) -> Permission:
-    return Permission(
+def _permission(content: Mapping[str, Any]) -> PathPermission:
+    return PathPermission(
         str(content["path"]), cast("Access", content["accessLevel"]), content.get("userId"), content.get("role")
     )
 

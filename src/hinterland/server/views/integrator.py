@@ -138,6 +138,17 @@ class ViewIntegrator(Integrator):
         self._newest = Newest(version, self._version_salt, newest.bytes_total)
         return version
 
+    def commit_own(self, transaction: WriteTransaction, changeset: Changeset, timestamp: int) -> None:
+        """Apply and append a change that the server itself makes, and note what enters and leaves the views."""
+        watched = self._tracker.before(transaction, changeset)
+        before = self._newest.version
+        apply(transaction, changeset)
+        effects = self._tracker.after(transaction, watched, before + 1)
+        self._append(Incoming(0, before, timestamp, SERVER_IDENT, changeset), encode(changeset))
+        self.affected.update(effects)
+        if watched.has_schema:
+            self.affected.add(EVERYBODY)
+
     def integrate(
         self,
         transaction: WriteTransaction,
