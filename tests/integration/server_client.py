@@ -62,6 +62,7 @@ class RawClient:
 
     def __init__(self, url: str, token: str | None, *, path: str = "/realm-sync", **options: Any) -> None:
         query = "" if token is None else f"?baas_at={token}"
+        self.is_flexible = "query" in (options.get("subprotocols") or [""])[0]
         options.setdefault("subprotocols", offered_subprotocols())
         self._stack = ExitStack()
         self.socket: ClientConnection = self._stack.enter_context(
@@ -94,7 +95,7 @@ class RawClient:
         while True:
             data = self.socket.recv(timeout=TIMEOUT_S)
             assert isinstance(data, bytes)
-            message = parse_from_server(data)
+            message = parse_from_server(data, is_flexible=self.is_flexible)
             if not isinstance(message, LogMessage):
                 return message
 

@@ -221,9 +221,9 @@ def test_realms_are_shown_changed_and_deleted(server: ObjectServer, admin: Calle
             owner("PATCH", f"/realms/files/{encoded}", {"canModifySchema": False}).content["canModifySchema"] is False
         )
         assert owner("PATCH", f"/realms/files/{encoded}", {"realmType": "reference"}).status == 403
-        assert (
-            admin("PATCH", f"/realms/files/{encoded}", {"realmType": "reference"}).content["realmType"] == "reference"
-        )
+        assert admin("PATCH", f"/realms/files/{encoded}", {"realmType": "full"}).content["realmType"] == "full"
+        fixed = admin("PATCH", f"/realms/files/{encoded}", {"realmType": "reference"})
+        assert (fixed.status, owner("GET", f"/realms/files/{encoded}").content["realmType"]) == (409, "full")
         assert admin("PATCH", f"/realms/files/{encoded}", {"ownerId": "nobody"}).content["code"] == 618
         assert admin("PATCH", f"/realms/files/{encoded}", {"ownerId": stranger.identity}).status == 200
         assert stranger("DELETE", f"/realms/files/{encoded}").status == 204

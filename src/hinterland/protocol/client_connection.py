@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from hinterland.errors import ProtocolError
+from hinterland.protocol.client_flexible_session import FileQueries, FlexibleClientSession
 from hinterland.protocol.client_reaction import Reaction, reaction_to
 from hinterland.protocol.client_session import ClientSession, FileState, SessionEvent, State, UploadWanted
 from hinterland.protocol.messages import (
@@ -70,10 +71,14 @@ class LivenessTimes:
 
 
 class ClientConnection:
-    """All sessions of one user with one server, and the heartbeat of their connection."""
+    """All sessions of one user with one server, and the heartbeat of their connection.
 
-    def __init__(self, times: LivenessTimes | None = None) -> None:
+    A connection is in one mode: `is_flexible` ones go to the URL of one realm and have `FlexibleClientSession`s.
+    """
+
+    def __init__(self, times: LivenessTimes | None = None, *, is_flexible: bool = False) -> None:
         self._times = times or LivenessTimes()
+        self._is_flexible = is_flexible
         self._sessions: dict[int, ClientSession] = {}
         self._events: deque[ClientEvent] = deque()
         self._outbox: deque[bytes] = deque()
@@ -92,15 +97,33 @@ class ClientConnection:
 
     def add_session(self, path: str, file: FileState, *, number: int | None = None) -> ClientSession:
         """Make a session for the realm at `path`; it binds when the connection is there."""
+        if self._is_flexible:
+            raise ProtocolError("a flexible-mode connection has flexible sessions only", BAD_ORDER)
+        session = ClientSession(self._take_number(number), path, file, self._events.append)
+        self._add(session)
+        return session
+
+    def add_flexible_session(
+        self, file: FileState, queries: FileQueries, *, number: int | None = None, reason: int = 0
+    ) -> FlexibleClientSession:
+        """Make a session for the realm of the connection's URL; it binds when the connection is there."""
+        if not self._is_flexible:
+            raise ProtocolError("a partition-mode connection has no flexible sessions", BAD_ORDER)
+        session = FlexibleClientSession(self._take_number(number), file, queries, self._events.append, reason=reason)
+        self._add(session)
+        return session
+
+    def _take_number(self, number: int | None) -> int:
         if number is None:
             number = self._next_number
         self._next_number = max(self._next_number, number) + 1
-        session = ClientSession(number, path, file, self._events.append)
-        self._sessions[number] = session
-        self._turns.append(number)
+        return number
+
+    def _add(self, session: ClientSession) -> None:
+        self._sessions[session.number] = session
+        self._turns.append(session.number)
         if self._is_connected:
             session.connected()
-        return session
 
     def remove_session(self, session: ClientSession) -> None:
         """Forget a session; it must have ended (`SessionUnbound`)."""
@@ -170,7 +193,7 @@ class ClientConnection:
         Raises:
             ProtocolError: The server broke the protocol; close the connection, then call `disconnected`.
         """
-        message = parse_from_server(data)
+        message = parse_from_server(data, is_flexible=self._is_flexible)
         if isinstance(message, Pong):
             self._receive_pong(message, now_ms)
         elif message.session != 0:

@@ -14,13 +14,13 @@ from typing import Final
 
 from hinterland.errors import ClientResetRequired, SessionError
 from hinterland.protocol.client_backoff import BackoffLimits
+from hinterland.protocol.error_codes import COMPENSATING_WRITE
 from hinterland.protocol.messages import Error, JsonError
 
 __all__ = ["FollowUp", "Reaction", "reaction_to"]
 
 SESSION_CLOSED: Final = 200
 WRITE_NOT_ALLOWED: Final = 230
-COMPENSATING_WRITE: Final = 231
 
 
 class FollowUp(Enum):

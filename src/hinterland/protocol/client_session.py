@@ -29,8 +29,12 @@ from hinterland.protocol.messages import (
     Bind,
     ClientError,
     ClientMessage,
+    Compensation,
     Download,
     Error,
+    FlexibleBind,
+    FlexibleDownload,
+    FlexibleIdent,
     Ident,
     IdentGrant,
     JsonError,
@@ -46,16 +50,21 @@ from hinterland.protocol.messages import (
 )
 
 __all__ = [
+    "BootstrapReceived",
     "ClientSession",
     "DownloadReceived",
     "FileState",
     "IdentAssigned",
     "MarkReached",
+    "QueriesCompleted",
+    "QueriesRefused",
     "SessionEvent",
     "SessionFailed",
     "SessionUnbound",
     "State",
+    "SteadyReceived",
     "UploadWanted",
+    "WritesUndone",
 ]
 
 BAD_ORDER: Final = 109
@@ -92,10 +101,15 @@ class DownloadReceived:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class UploadWanted:
-    """Read what to upload after version `after`, then call `upload` with this very event."""
+    """Read what to upload after version `after`, then call `upload` with this very event.
+
+    With `until`, a local version and the server version that was integrated by then, only up to that: what
+    was committed later must follow a QUERY (flx.md §1.6).
+    """
 
     session: ClientSession
     after: int
+    until: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +135,65 @@ class SessionUnbound:
     session: ClientSession
 
 
-SessionEvent: TypeAlias = IdentAssigned | DownloadReceived | UploadWanted | MarkReached | SessionFailed | SessionUnbound
+@dataclass(frozen=True, slots=True)
+class BootstrapReceived:
+    """Part of a bootstrap (flexible mode). Store it; if it `is_first`, drop what was stored of another one before.
+
+    If it is the last, apply all parts, together with their cursors; then call `integrated`, else `part_stored`.
+    """
+
+    session: ClientSession
+    download: FlexibleDownload
+    is_first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SteadyReceived:
+    """Integrate this in one transaction, as `DownloadReceived` (flexible mode)."""
+
+    session: ClientSession
+    download: FlexibleDownload
+
+
+@dataclass(frozen=True, slots=True)
+class QueriesCompleted:
+    """All that the queries of `query_version` select is stored here (flexible mode)."""
+
+    session: ClientSession
+    query_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueriesRefused:
+    """The server cannot serve the queries of `query_version`; those before stay in force (flexible mode)."""
+
+    session: ClientSession
+    query_version: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class WritesUndone:
+    """The server has refused writes of this file, and what undoes them is stored (flexible mode)."""
+
+    session: ClientSession
+    reaction: Reaction
+    compensation: Compensation
+
+
+SessionEvent: TypeAlias = (
+    IdentAssigned
+    | DownloadReceived
+    | UploadWanted
+    | MarkReached
+    | SessionFailed
+    | SessionUnbound
+    | BootstrapReceived
+    | SteadyReceived
+    | QueriesCompleted
+    | QueriesRefused
+    | WritesUndone
+)
 
 
 class State(Enum):
@@ -156,7 +228,7 @@ class ClientSession:
         self._is_waiting_for_edge = False  # an ident or a DOWNLOAD is being stored
         self._is_mute = False
         self._failure: ClientError | None = None
-        self._inbox: deque[Download | Mark] = deque()
+        self._inbox: deque[Download | FlexibleDownload | Mark] = deque()
         self._received = self.stored  # progress of the newest DOWNLOAD, stored or in the inbox
         self._upload_client = self.stored.upload_client_version
         self._upload_server = self.stored.upload_server_version
@@ -298,20 +370,27 @@ class ClientSession:
             return self._next_ident()
         return self._next_in_sync()
 
-    def _next_bind(self) -> Bind | None:
+    def _next_bind(self) -> Bind | FlexibleBind | None:
         # What is being stored decides what BIND and IDENT say.
         if not self.is_active or self.is_suspended or self._is_waiting_for_edge:
             return None
         self.state = State.BOUND
+        return self._bind()
+
+    def _bind(self) -> Bind | FlexibleBind:
         return Bind(self.number, self.path, need_ident=self.ident == 0)
 
-    def _next_ident(self) -> Ident | None:
+    def _next_ident(self) -> Ident | FlexibleIdent | None:
         if self.ident == 0 or self._is_waiting_for_edge:
             return None
         self.state = State.SYNCING
         stored = self._received = self.stored
         self._upload_client = stored.upload_client_version
         self._upload_server = stored.upload_server_version
+        return self._identify()
+
+    def _identify(self) -> Ident | FlexibleIdent:
+        stored = self.stored
         return Ident(
             self.number,
             self.ident,
@@ -331,11 +410,13 @@ class ClientSession:
         if self._mark_target > self._mark_sent:
             self._mark_sent = self._mark_target
             return Mark(self.number, self._mark_sent)
-        if (
-            not self._uploads_delayed
-            and self._upload_wanted is None
-            and (self.local_version > self._upload_client or self.stored.download_server_version > self._upload_server)
-        ):
+        if not self._uploads_delayed and self._upload_wanted is None:
+            return self._next_news()
+        return None
+
+    def _next_news(self) -> ClientMessage | None:
+        """Ask the edge for what to upload, or for what to acknowledge."""
+        if self.local_version > self._upload_client or self.stored.download_server_version > self._upload_server:
             self._upload_wanted = UploadWanted(self, self._upload_client)
             self._emit(self._upload_wanted)
         return None
@@ -388,14 +469,19 @@ class ClientSession:
     def _drain_inbox(self) -> None:
         while self._inbox and not self._is_waiting_for_edge:
             message = self._inbox.popleft()
-            if isinstance(message, Download):
+            if not isinstance(message, Mark):
                 self._is_waiting_for_edge = True
-                self._emit(DownloadReceived(self, message))
+                self._give(message)
             else:
                 self._mark_received = message.request
                 if self._mark_received >= self._mark_target:
                     self._uploads_delayed = False
                 self._emit(MarkReached(self, message.request))
+
+    def _give(self, download: Download | FlexibleDownload) -> None:
+        """Give the edge what it is to store."""
+        assert isinstance(download, Download)
+        self._emit(DownloadReceived(self, download))
 
     def _receive_unbound(self, message: Unbound) -> None:
         if self.state is not State.UNBINDING:
@@ -458,11 +544,12 @@ def _check_progress(old: SyncProgress, new: SyncProgress, local_version: int) ->
             raise ProtocolError(f"DOWNLOAD with impossible progress: {complaint}", BAD_PROGRESS)
 
 
-def _check_entries(old: SyncProgress, message: Download, ident: int) -> None:
+def _check_entries(old: SyncProgress, message: Download | FlexibleDownload, ident: int) -> None:
     """Refuse entries out of order, or of impossible origin (wire.md §5.4, checks 9-11)."""
     server, client = old.download_server_version, old.download_client_version
+    is_flexible = isinstance(message, FlexibleDownload)  # then versions may be equal
     for entry in message.entries:
-        if not server < entry.server_version <= message.progress.download_server_version:
+        if not server - is_flexible < entry.server_version <= message.progress.download_server_version:
             raise ProtocolError(f"changeset of server version {entry.server_version} is out of order", BAD_PROGRESS)
         if not client <= entry.client_version <= message.progress.download_client_version:
             raise ProtocolError(f"changeset on client version {entry.client_version} is out of order", BAD_PROGRESS)

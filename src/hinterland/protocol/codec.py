@@ -37,6 +37,7 @@ __all__ = [
     "offered_subprotocols",
     "read_bool",
     "read_count",
+    "read_fraction",
     "read_signed",
     "read_unsigned",
     "size_of",
@@ -118,6 +119,16 @@ def read_count(field: bytes, bytes_max: int) -> int:
     if count > bytes_max:
         raise ProtocolError(f"the message declares {count} bytes; {bytes_max} are allowed", OTHER_CONNECTION_ERROR)
     return count
+
+
+_match_fraction = re.compile(rb"(0|1)(\.[0-9]{1,17})?").fullmatch
+
+
+def read_fraction(field: bytes) -> float:
+    """Read a decimal from 0 to 1: how much of a bootstrap has come (flx.md §1.3)."""
+    if _match_fraction(field) is None or float(field) > 1:
+        raise ProtocolError(f"{bytes(field[:32])!r} is not a number from 0 to 1", SYNTAX)
+    return float(field)
 
 
 def read_bool(field: bytes) -> bool:

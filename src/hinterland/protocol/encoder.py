@@ -9,8 +9,19 @@ import json
 from collections.abc import Callable
 from typing import Final
 
+from hinterland.changeset.encoder import encode_key
 from hinterland.protocol import codec
 from hinterland.protocol.codec import compress
+from hinterland.protocol.flexible_records import (
+    BatchState,
+    Compensation,
+    FlexibleBind,
+    FlexibleDownload,
+    FlexibleIdent,
+    QueryChange,
+    QueryError,
+)
+from hinterland.protocol.progress import SyncProgress
 from hinterland.protocol.records import (
     Bind,
     ClientError,
@@ -24,14 +35,16 @@ from hinterland.protocol.records import (
     Message,
     Ping,
     Pong,
-    SyncProgress,
     TestCommand,
     Unbind,
     Unbound,
     Upload,
 )
 
-__all__ = ["download_head", "encode"]
+__all__ = ["download_head", "encode", "flexible_download_head"]
+
+_BATCH_STATE_VERSION_MIN: Final = 14  # wire.md §2.6; before, a flag said "last in batch"
+_ESTIMATE_VERSION_MIN: Final = 12  # before, this field was a number of bytes
 
 
 def _encode_bind(m: Bind) -> bytes:
@@ -89,6 +102,100 @@ def _encode_download(m: Download) -> bytes:
     return download_head(m.session, m.progress, m.downloadable, plain, packed) + body
 
 
+def flexible_download_head(
+    session: int,
+    progress: SyncProgress,
+    query_version: int,
+    batch_state: BatchState,
+    estimate: float,
+    plain: int,
+    packed: int,
+    *,
+    protocol_version: int = codec.PROTOCOL_VERSION_MAX,
+) -> bytes:
+    """Return the head of a flexible-mode DOWNLOAD whose body was made beforehand."""
+    state = int(batch_state)
+    if protocol_version < _BATCH_STATE_VERSION_MIN:
+        state = int(batch_state is not BatchState.MORE)
+    part = b"%d" % round(estimate) if protocol_version < _ESTIMATE_VERSION_MIN else _decimal(estimate)
+    return b"download %d %d %d %d %d %d %d %d %d %s %d %d %d\n" % (
+        session,
+        progress.download_server_version,
+        progress.download_client_version,
+        progress.latest_version,
+        progress.latest_salt,
+        progress.upload_client_version,
+        progress.upload_server_version,
+        query_version,
+        state,
+        part,
+        packed > 0,
+        plain,
+        packed,
+    )
+
+
+def _decimal(estimate: float) -> bytes:
+    """Spell a number from 0 to 1 without an exponent, which clients may not read."""
+    return f"{min(max(estimate, 0.0), 1.0):.4f}".rstrip("0").rstrip(".").encode("ascii")
+
+
+def _encode_flexible_download(m: FlexibleDownload) -> bytes:
+    plain, packed, body = compress(codec.encode_download_entries(m.entries))
+    head = flexible_download_head(m.session, m.progress, m.query_version, m.batch_state, m.estimate, plain, packed)
+    return head + body
+
+
+def _encode_flexible_bind(m: FlexibleBind) -> bytes:
+    content: dict[str, object] = {"schemaVersion": m.schema_version, "sessionReason": m.reason}
+    if m.migrated_partition is not None:
+        content["migratedPartition"] = m.migrated_partition
+    body = _json_bytes(content)
+    token = m.token.encode("utf-8")
+    head = b"bind %d %d %d %d %d\n" % (m.session, len(body), len(token), m.need_ident, m.is_subserver)
+    return head + body + token
+
+
+def _encode_flexible_ident(m: FlexibleIdent) -> bytes:
+    query = m.query.encode("utf-8")
+    head = b"ident %d %d %d %d %d %d %d %d %d\n" % (
+        m.session,
+        m.ident,
+        m.salt,
+        m.download_server_version,
+        m.download_client_version,
+        m.latest_version,
+        m.latest_salt,
+        m.query_version,
+        len(query),
+    )
+    return head + query
+
+
+def _encode_query_change(m: QueryChange) -> bytes:
+    query = m.query.encode("utf-8")
+    return b"query %d %d %d\n" % (m.session, m.version, len(query)) + query
+
+
+def _encode_query_error(m: QueryError) -> bytes:
+    body = m.message.encode("utf-8", "replace")
+    return b"query_error %d %d %d %d\n" % (m.code, len(body), m.session, m.query_version) + body
+
+
+def _compensation(one: Compensation) -> dict[str, object]:
+    """Return the keys that a JSON_ERROR about refused writes has besides the usual ones (flx.md §1.9, §1.10)."""
+    content: dict[str, object] = {
+        "rejectedClientVersion": one.client_version,
+        "rejectedUpdates": [
+            {"table": update.class_name, "pk": encode_key(update.key), "reason": update.reason}
+            for update in one.updates
+        ],
+    }
+    if one.server_version is not None:
+        content["compensatingWriteServerVersion"] = one.server_version
+    return content
+
+
 def _json_bytes(value: dict[str, object]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode("utf-8", "replace")
 
@@ -111,6 +218,8 @@ def _encode_json_error(m: JsonError) -> bytes:
         content["backoffIntervalSec"] = m.backoff_interval_s
         content["backoffMaxDelaySec"] = 300 if m.backoff_max_s is None else m.backoff_max_s
         content["backoffMultiplier"] = 2 if m.backoff_multiplier is None else m.backoff_multiplier
+    if m.compensation is not None:
+        content.update(_compensation(m.compensation))
     body = _json_bytes(content)
     return b"json_error %d %d %d\n" % (m.code, len(body), m.session) + body
 
@@ -149,6 +258,11 @@ _ENCODERS: Final[dict[type, Callable[..., bytes]]] = {
     Error: _encode_error,
     JsonError: _encode_json_error,
     LogMessage: _encode_log_message,
+    FlexibleBind: _encode_flexible_bind,
+    FlexibleIdent: _encode_flexible_ident,
+    QueryChange: _encode_query_change,
+    FlexibleDownload: _encode_flexible_download,
+    QueryError: _encode_query_error,
 }
 
 

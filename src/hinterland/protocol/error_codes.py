@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from hinterland.protocol.messages import Error, JsonError
+from hinterland.protocol.messages import Compensation, Error, JsonError
 
-__all__ = ["ERROR_CODES", "ErrorCode", "error_message"]
+__all__ = ["COMPENSATING_WRITE", "ERROR_CODES", "ErrorCode", "compensation_message", "error_message"]
+
+COMPENSATING_WRITE: Final = 231
 
 
 class ErrorCode(NamedTuple):
@@ -57,9 +59,13 @@ ERROR_CODES: Final[dict[int, ErrorCode]] = {
     222: ErrorCode("client file expired", "ClientReset"),
     223: ErrorCode("the file belongs to another user", "ClientReset"),
     225: ErrorCode("invalid schema change", "ApplicationBug"),
+    226: ErrorCode("bad query", "ApplicationBug"),
     229: ErrorCode("the server is busy", "Transient", try_again=True),
     # Making the refused changes again would only have them refused again (wire.md §10.2).
     230: ErrorCode("write not allowed", "ClientResetNoRecovery"),
+    231: ErrorCode(
+        "the client wrote outside its permissions or its queries; the server has undone it", "Warning", try_again=True
+    ),
 }
 
 DETAIL_CHARS_MAX: Final = 1000
@@ -89,3 +95,10 @@ def error_message(session: int, code: int, detail: str = "", *, protocol_version
         backoff_max_s=backoff[1],
         backoff_multiplier=backoff[2],
     )
+
+
+def compensation_message(session: int, compensation: Compensation) -> JsonError:
+    """Return the JSON_ERROR about refused writes; one without a version that undoes them is 230 (flx.md §2.8)."""
+    code = COMPENSATING_WRITE if compensation.server_version is not None else 230
+    text = ERROR_CODES[code].meaning
+    return JsonError(session, code, text, "Warning", try_again=True, compensation=compensation)

@@ -1,4 +1,4 @@
-"""The messages of the sync protocol in partition mode, and their bytes.
+"""The messages of the sync protocol, and their bytes.
 
 `encode` turns any message into the bytes of one WebSocket message; `parse_from_client` and
 `parse_from_server` do the reverse, strictly. This module gathers `records`, `encoder` and `parser`.
@@ -9,8 +9,20 @@ Source: spec wire.md §2.
 from __future__ import annotations
 
 from hinterland.protocol.codec import DownloadEntry, UploadEntry, size_of
-from hinterland.protocol.encoder import download_head, encode
+from hinterland.protocol.encoder import download_head, encode, flexible_download_head
+from hinterland.protocol.flexible_records import (
+    BatchState,
+    Compensation,
+    FlexibleBind,
+    FlexibleDownload,
+    FlexibleIdent,
+    QueryChange,
+    QueryError,
+    RejectedUpdate,
+    SessionReason,
+)
 from hinterland.protocol.parser import parse_from_client, parse_from_server
+from hinterland.protocol.progress import SyncProgress
 from hinterland.protocol.records import (
     Bind,
     ClientError,
@@ -26,7 +38,6 @@ from hinterland.protocol.records import (
     Ping,
     Pong,
     ServerMessage,
-    SyncProgress,
     TestCommand,
     Unbind,
     Unbound,
@@ -35,12 +46,17 @@ from hinterland.protocol.records import (
 )
 
 __all__ = [
+    "BatchState",
     "Bind",
     "ClientError",
     "ClientMessage",
+    "Compensation",
     "Download",
     "DownloadEntry",
     "Error",
+    "FlexibleBind",
+    "FlexibleDownload",
+    "FlexibleIdent",
     "Ident",
     "IdentGrant",
     "JsonError",
@@ -49,7 +65,11 @@ __all__ = [
     "Message",
     "Ping",
     "Pong",
+    "QueryChange",
+    "QueryError",
+    "RejectedUpdate",
     "ServerMessage",
+    "SessionReason",
     "SyncProgress",
     "TestCommand",
     "Unbind",
@@ -59,6 +79,7 @@ __all__ = [
     "describe",
     "download_head",
     "encode",
+    "flexible_download_head",
     "parse_from_client",
     "parse_from_server",
     "size_of",

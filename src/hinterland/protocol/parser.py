@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from hinterland.errors import ProtocolError
+from hinterland.changeset.decoder import decode_key
+from hinterland.errors import BadChangesetError, ProtocolError
 from hinterland.protocol import codec
 from hinterland.protocol.codec import (
     BODY_BYTES_MAX,
@@ -19,9 +20,21 @@ from hinterland.protocol.codec import (
     inflate,
     read_bool,
     read_count,
+    read_fraction,
     read_signed,
     read_unsigned,
 )
+from hinterland.protocol.flexible_records import (
+    BatchState,
+    Compensation,
+    FlexibleBind,
+    FlexibleDownload,
+    FlexibleIdent,
+    QueryChange,
+    QueryError,
+    RejectedUpdate,
+)
+from hinterland.protocol.progress import SyncProgress
 from hinterland.protocol.records import (
     Bind,
     ClientError,
@@ -36,7 +49,6 @@ from hinterland.protocol.records import (
     Ping,
     Pong,
     ServerMessage,
-    SyncProgress,
     TestCommand,
     Unbind,
     Unbound,
@@ -48,6 +60,7 @@ __all__ = ["parse_from_client", "parse_from_server"]
 PATH_BYTES_MAX: Final = 1024
 TOKEN_BYTES_MAX: Final = 2048
 TEXT_BYTES_MAX: Final = 65_536
+QUERY_BYTES_MAX: Final = 4 * 1024 * 1024
 UNKNOWN_MESSAGE: Final = 102
 
 
@@ -126,6 +139,107 @@ def _parse_ident(source: _Input) -> Ident:
         read_unsigned(fields[5]),
         read_signed(fields[6]),
     )
+
+
+def _parse_flexible_bind(source: _Input) -> FlexibleBind:
+    fields = source.expect_fields(5)
+    session = _session(fields[0])
+    json_size, token_size = read_count(fields[1], TEXT_BYTES_MAX), read_count(fields[2], source.bytes_max)
+    need_ident, is_subserver = read_bool(fields[3]), read_bool(fields[4])
+    body = source.expect_body(json_size + token_size)
+    content = decode_json_object(body[:json_size]) if json_size else {}
+    token = body[json_size : json_size + TOKEN_BYTES_MAX + 1].decode("utf-8", "replace")
+    partition = content.get("migratedPartition")
+    if partition is not None and not isinstance(partition, str):
+        raise ProtocolError("bind: migratedPartition is not a string", codec.SYNTAX)
+    return FlexibleBind(
+        session,
+        token,
+        need_ident,
+        is_subserver,
+        _count_of(content, "schemaVersion"),
+        _count_of(content, "sessionReason"),
+        partition,
+    )
+
+
+def _count_of(content: dict[str, object], key: str) -> int:
+    """Read an unsigned integer of BIND's JSON; older clients leave them out (wire.md §2.6)."""
+    value = content.get(key, 0)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise ProtocolError(f"bind: {key} is not an unsigned integer", codec.SYNTAX)
+    return value
+
+
+def _parse_flexible_ident(source: _Input) -> FlexibleIdent:
+    fields = source.expect_fields(9)
+    size = read_count(fields[8], QUERY_BYTES_MAX)
+    return FlexibleIdent(
+        _session(fields[0]),
+        read_unsigned(fields[1]),
+        read_signed(fields[2]),
+        read_unsigned(fields[3]),
+        read_unsigned(fields[4]),
+        read_unsigned(fields[5]),
+        read_signed(fields[6]),
+        read_unsigned(fields[7]),
+        decode_text(source.expect_body(size)),
+    )
+
+
+def _parse_query_change(source: _Input) -> QueryChange:
+    fields = source.expect_fields(3)
+    session, version = _session(fields[0]), read_unsigned(fields[1])
+    size = read_count(fields[2], QUERY_BYTES_MAX)
+    return QueryChange(session, version, decode_text(source.expect_body(size)))
+
+
+def _parse_flexible_download(source: _Input) -> FlexibleDownload:
+    fields = source.expect_fields(13)
+    session = _session(fields[0])
+    dl_sv, dl_cv, latest = (read_unsigned(field) for field in fields[1:4])
+    progress = SyncProgress(
+        latest, read_signed(fields[4]), dl_sv, dl_cv, read_unsigned(fields[5]), read_unsigned(fields[6])
+    )
+    query_version, state = read_unsigned(fields[7]), read_unsigned(fields[8])
+    if state > BatchState.STEADY:
+        raise ProtocolError(f"download: {state} is not a batch state", codec.SYNTAX)
+    estimate = read_fraction(fields[9])
+    body = source.plain_body(read_bool(fields[10]), fields[11], fields[12], exact=False)
+    return FlexibleDownload(session, progress, query_version, BatchState(state), estimate, codec.download_entries(body))
+
+
+def _parse_query_error(source: _Input) -> QueryError:
+    fields = source.expect_fields(4)
+    code, size = read_signed(fields[0]), read_count(fields[1], TEXT_BYTES_MAX)
+    session, version = _session(fields[2]), read_unsigned(fields[3])
+    return QueryError(session, code, decode_text(source.expect_body(size)), version)
+
+
+def _parse_compensation(content: dict[str, object]) -> Compensation | None:
+    """Read what a JSON_ERROR says about refused writes, if it does (flx.md §1.10)."""
+    updates = content.get("rejectedUpdates")
+    if updates is None:
+        return None
+    if not isinstance(updates, list):
+        raise ProtocolError("json_error: rejectedUpdates is not a list", codec.SYNTAX)
+    version = content.get("compensatingWriteServerVersion")
+    return Compensation(
+        _int_of(content, "rejectedClientVersion"),
+        tuple(map(_rejected_update, updates)),
+        None if version is None else _int_of(content, "compensatingWriteServerVersion"),
+    )
+
+
+def _rejected_update(one: object) -> RejectedUpdate:
+    if isinstance(one, dict):
+        name, key, reason = one.get("table"), one.get("pk"), one.get("reason")
+        if isinstance(name, str) and isinstance(key, str) and isinstance(reason, str):
+            try:
+                return RejectedUpdate(name, decode_key(key), reason)
+            except BadChangesetError as error:
+                raise ProtocolError(f"json_error: {error}", codec.SYNTAX) from None
+    raise ProtocolError("json_error: a rejected update needs the strings table, pk and reason", codec.SYNTAX)
 
 
 def _parse_upload(source: _Input) -> Upload:
@@ -233,7 +347,10 @@ def _parse_json_error(source: _Input) -> JsonError:
         content["shouldClientReset"] is True,
         content["isRecoveryModeDisabled"] is True,
         str(content["logURL"]),
-        *backoff,
+        backoff[0],
+        backoff[1],
+        backoff[2],
+        _parse_compensation(content),
     )
 
 
@@ -270,6 +387,12 @@ _CLIENT_PARSERS: Final[dict[str, Callable[[_Input], ClientMessage]]] = {
     "json_error": _parse_client_error,
     "test_command": _parse_test_command,
 }
+_FLEXIBLE_CLIENT_PARSERS: Final[dict[str, Callable[[_Input], ClientMessage]]] = {
+    **_CLIENT_PARSERS,
+    "bind": _parse_flexible_bind,
+    "ident": _parse_flexible_ident,
+    "query": _parse_query_change,
+}
 _SERVER_PARSERS: Final[dict[str, Callable[[_Input], ServerMessage]]] = {
     "ident": _parse_ident_grant,
     "download": _parse_download,
@@ -281,29 +404,34 @@ _SERVER_PARSERS: Final[dict[str, Callable[[_Input], ServerMessage]]] = {
     "log_message": _parse_log_message,
     "test_command": _parse_test_command,
 }
+_FLEXIBLE_SERVER_PARSERS: Final[dict[str, Callable[[_Input], ServerMessage]]] = {
+    **_SERVER_PARSERS,
+    "download": _parse_flexible_download,
+    "query_error": _parse_query_error,
+}
 
 
-def parse_from_client(data: bytes, *, body_bytes_max: int = BODY_BYTES_MAX) -> ClientMessage:
-    """Parse one WebSocket message that a client sent.
+def parse_from_client(data: bytes, *, body_bytes_max: int = BODY_BYTES_MAX, is_flexible: bool = False) -> ClientMessage:
+    """Parse one WebSocket message that a client sent; `is_flexible` says in which mode.
 
     Raises:
         ProtocolError: With the wire code to report; nothing larger than `body_bytes_max` was allocated.
     """
     source = _Input(data, body_bytes_max)
-    parser = _CLIENT_PARSERS.get(source.keyword)
+    parser = (_FLEXIBLE_CLIENT_PARSERS if is_flexible else _CLIENT_PARSERS).get(source.keyword)
     if parser is None:
         raise ProtocolError(f"unknown message {source.keyword[:32]!r} from the client", UNKNOWN_MESSAGE)
     return parser(source)
 
 
-def parse_from_server(data: bytes, *, body_bytes_max: int = BODY_BYTES_MAX) -> ServerMessage:
-    """Parse one WebSocket message that a server sent.
+def parse_from_server(data: bytes, *, body_bytes_max: int = BODY_BYTES_MAX, is_flexible: bool = False) -> ServerMessage:
+    """Parse one WebSocket message that a server sent; `is_flexible` says in which mode.
 
     Raises:
         ProtocolError: The connection cannot be used further.
     """
     source = _Input(data, body_bytes_max)
-    parser = _SERVER_PARSERS.get(source.keyword)
+    parser = (_FLEXIBLE_SERVER_PARSERS if is_flexible else _SERVER_PARSERS).get(source.keyword)
     if parser is None:
         raise ProtocolError(f"unknown message {source.keyword[:32]!r} from the server", UNKNOWN_MESSAGE)
     return parser(source)

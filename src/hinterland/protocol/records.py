@@ -1,4 +1,4 @@
-"""The messages of the sync protocol in partition mode: one frozen record each.
+"""The messages of the sync protocol: one frozen record each; `flexible_records` has those of flexible mode.
 
 Two keywords mean different things in the two directions and have two records: IDENT (`Ident`,
 `IdentGrant`) and JSON_ERROR (`ClientError`, `JsonError`).
@@ -12,6 +12,15 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from hinterland.protocol.codec import DownloadEntry, UploadEntry
+from hinterland.protocol.flexible_records import (
+    Compensation,
+    FlexibleBind,
+    FlexibleDownload,
+    FlexibleIdent,
+    QueryChange,
+    QueryError,
+)
+from hinterland.protocol.progress import SyncProgress
 
 __all__ = [
     "Bind",
@@ -35,18 +44,6 @@ __all__ = [
     "Upload",
     "describe",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class SyncProgress:
-    """The three cursors of a DOWNLOAD (wire.md §3): newest server version, download and upload cursor."""
-
-    latest_version: int = 0
-    latest_salt: int = 0
-    download_server_version: int = 0
-    download_client_version: int = 0
-    upload_client_version: int = 0
-    upload_server_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +182,7 @@ class JsonError:
     backoff_interval_s: int | None = None
     backoff_max_s: int | None = None
     backoff_multiplier: int | None = None
+    compensation: Compensation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +195,32 @@ class LogMessage:
     connection_id: str = ""
 
 
-ClientMessage: TypeAlias = Bind | Ident | Upload | Mark | Unbind | Ping | ClientError | TestCommand
-ServerMessage: TypeAlias = IdentGrant | Download | Mark | Unbound | Pong | Error | JsonError | LogMessage | TestCommand
+ClientMessage: TypeAlias = (
+    Bind
+    | Ident
+    | Upload
+    | Mark
+    | Unbind
+    | Ping
+    | ClientError
+    | TestCommand
+    | FlexibleBind
+    | FlexibleIdent
+    | QueryChange
+)
+ServerMessage: TypeAlias = (
+    IdentGrant
+    | Download
+    | Mark
+    | Unbound
+    | Pong
+    | Error
+    | JsonError
+    | LogMessage
+    | TestCommand
+    | FlexibleDownload
+    | QueryError
+)
 Message: TypeAlias = ClientMessage | ServerMessage
 
 
@@ -212,12 +234,17 @@ def describe(message: Message) -> str:
             f"UPLOAD session={message.session} progress={message.progress_client_version},"
             f"{message.progress_server_version} locked={message.locked_version} [{' '.join(sizes)}]"
         )
-    if isinstance(message, Download):
+    if isinstance(message, FlexibleBind):
+        return f"BIND session={message.session} reason={message.reason} need_ident={int(message.need_ident)}"
+    if isinstance(message, Download | FlexibleDownload):
         p = message.progress
         sizes = [f"{e.server_version}:{len(e.changeset)}b@{e.origin}" for e in message.entries]
+        mode = ""
+        if isinstance(message, FlexibleDownload):
+            mode = f" query={message.query_version} {message.batch_state.name} {message.estimate:g}"
         return (
             f"DOWNLOAD session={message.session} latest={p.latest_version} down={p.download_server_version},"
-            f"{p.download_client_version} up={p.upload_client_version},{p.upload_server_version}"
+            f"{p.download_client_version} up={p.upload_client_version},{p.upload_server_version}{mode}"
             f" [{' '.join(sizes)}]"
         )
     return repr(message)

@@ -17,6 +17,7 @@ from hinterland.protocol.error_codes import error_message
 from hinterland.protocol.messages import (
     Bind,
     ClientMessage,
+    FlexibleBind,
     LogMessage,
     Ping,
     Pong,
@@ -24,6 +25,7 @@ from hinterland.protocol.messages import (
     encode,
     parse_from_client,
 )
+from hinterland.protocol.server_flexible_session import FlexibleSession
 from hinterland.protocol.server_session import Request, ServerSession, SessionState
 
 __all__ = ["ServerConnection"]
@@ -37,7 +39,8 @@ class ServerConnection:
 
     Args:
         protocol_version: What the handshake agreed on.
-        is_flexible: The client asked for flexible sync, which is refused with code 114.
+        is_flexible: The client speaks flexible mode; its sessions are for the realm at `path`.
+        path: The realm that the URL names, for flexible mode.
         user: Identity of the connection's user; files belong to the user who made them.
         connection_id: Told to the client for its logs.
         body_bytes_max: Limit for an upload, plain or inflated.
@@ -51,6 +54,8 @@ class ServerConnection:
         "inbox_bytes",
         "is_blocked",
         "is_closing",
+        "is_flexible",
+        "path",
         "protocol_version",
         "sessions",
         "user",
@@ -61,11 +66,14 @@ class ServerConnection:
         *,
         protocol_version: int = PROTOCOL_VERSION_MAX,
         is_flexible: bool = False,
+        path: str = "",
         user: str = "",
         connection_id: str = "",
         body_bytes_max: int = BODY_BYTES_MAX,
     ) -> None:
         self.protocol_version = protocol_version
+        self.is_flexible = is_flexible
+        self.path = path
         self.user = user
         self.sessions: dict[int, ServerSession] = {}
         self.is_closing = False
@@ -79,8 +87,6 @@ class ServerConnection:
         self._requests: list[Request] = []
         if connection_id and protocol_version >= _LOG_MESSAGE_VERSION_MIN:
             self.send(encode(LogMessage(0, "Connected", "info", connection_id)))
-        if is_flexible:
-            self.fail(114)
 
     # -- the driver's side ----------------------------------------------------------------------
 
@@ -89,7 +95,7 @@ class ServerConnection:
         if self.is_closing:
             return
         try:
-            message = parse_from_client(data, body_bytes_max=self._body_bytes_max)
+            message = parse_from_client(data, body_bytes_max=self._body_bytes_max, is_flexible=self.is_flexible)
         except ProtocolError as error:
             self.fail(error.number, error.message)
             return
@@ -196,7 +202,7 @@ class ServerConnection:
         if type(message) is Ping:
             self.send(encode(Pong(message.timestamp)))
             return
-        if type(message) is Bind:
+        if type(message) is Bind or type(message) is FlexibleBind:
             self._bind(message)
             return
         session = self.sessions.get(message.session)  # type: ignore[union-attr]
@@ -207,9 +213,14 @@ class ServerConnection:
         else:
             session.receive(message)  # type: ignore[arg-type]
 
-    def _bind(self, message: Bind) -> None:
+    def _bind(self, message: Bind | FlexibleBind) -> None:
         if message.session in self.sessions:
             raise ProtocolError(f"session {message.session} is bound already", 107)
         if len(self.sessions) >= SESSIONS_MAX:
             raise ProtocolError(f"more than {SESSIONS_MAX} sessions on one connection", 101)
-        self.sessions[message.session] = ServerSession(self, message, user=self.user)
+        session: ServerSession
+        if isinstance(message, Bind):
+            session = ServerSession(self, message, user=self.user)
+        else:
+            session = FlexibleSession(self, message, user=self.user)
+        self.sessions[message.session] = session

@@ -12,6 +12,8 @@ The driver's side, request by request:
 `LoadClientFile`    `client_file_loaded`, after all uploads of that file queued before it
 `IntegrateUpload`   `upload_integrated`, once durable, or `fail(212 | ...)`
 `ReadHistory`       `history_read`
+`ChangeView`        `FlexibleSession.view_changed`, once durable
+`ReadView`          `FlexibleSession.view_read`
 `CloseSession`      nothing; the session is over and must be forgotten
 ==================  ====================================================================
 
@@ -32,9 +34,12 @@ from hinterland.protocol.error_codes import error_message
 from hinterland.protocol.messages import (
     Bind,
     ClientError,
+    FlexibleBind,
+    FlexibleIdent,
     Ident,
     IdentGrant,
     Mark,
+    QueryChange,
     SyncProgress,
     TestCommand,
     Unbound,
@@ -50,6 +55,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MESSAGE_BYTES",
     "AllocateIdent",
+    "ChangeView",
     "ClientFile",
     "CloseSession",
     "Cursor",
@@ -58,6 +64,7 @@ __all__ = [
     "LoadClientFile",
     "OpenRealm",
     "ReadHistory",
+    "ReadView",
     "Request",
     "ServerSession",
     "SessionState",
@@ -208,8 +215,34 @@ class CloseSession:
     session: ServerSession
 
 
-Request: TypeAlias = OpenRealm | AllocateIdent | LoadClientFile | IntegrateUpload | ReadHistory | CloseSession
-SessionMessage: TypeAlias = Ident | Upload | Mark | ClientError | TestCommand
+@dataclass(frozen=True, slots=True, eq=False)
+class ChangeView:
+    """Let file `ident` see what these queries select (flexible mode), or find what it sees already.
+
+    After IDENT `resume_at` is the client's download cursor: what was sent beyond it has been lost.
+    """
+
+    session: ServerSession
+    ident: int
+    query_version: int
+    query: str
+    resume_at: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class ReadView:
+    """Read what of the history above `begin` file `ident` is to see (flexible mode)."""
+
+    session: ServerSession
+    ident: int
+    begin: int
+    client_version: int
+
+
+Request: TypeAlias = (
+    OpenRealm | AllocateIdent | LoadClientFile | IntegrateUpload | ReadHistory | ChangeView | ReadView | CloseSession
+)
+SessionMessage: TypeAlias = Ident | FlexibleIdent | QueryChange | Upload | Mark | ClientError | TestCommand
 
 _ZERO: Final = Cursor(0, 0)
 
@@ -235,6 +268,7 @@ class ServerSession:
         "_recorded",
         "_threshold",
         "can_change_schema",
+        "can_read",
         "can_write",
         "client_version_seen",
         "has_failed",
@@ -248,10 +282,10 @@ class ServerSession:
         "user",
     )
 
-    def __init__(self, connection: ServerConnection, bind: Bind, *, user: str = "") -> None:
+    def __init__(self, connection: ServerConnection, bind: Bind | FlexibleBind, *, user: str = "") -> None:
         self._connection = connection
         self.number = bind.session
-        self.path = bind.path
+        self.path = bind.path if isinstance(bind, Bind) else connection.path
         self.user = user
         self.owner: object = None
         """For the driver: whatever it wants to keep with the session, such as the realm."""
@@ -259,6 +293,8 @@ class ServerSession:
         """Something was refused: what the session requested after it must not be carried out."""
         self.has_lost_upload = False
         """Set by the driver when it refuses an upload: those behind it must not be integrated either."""
+        self.can_read = True
+        """For the driver: whether the session goes on; who may read no more gets no answer to what still waits."""
         self.can_write = True
         """For the driver: whether uploads of this session may change objects, at this moment."""
         self.can_change_schema = True
@@ -268,7 +304,7 @@ class ServerSession:
         self.server_version_sent = 0  # the download cursor: everything up to here was sent,
         self.client_version_seen = 0  # and by then this much of the client was integrated
         self._need_ident = bind.need_ident
-        self._claim: Ident | None = None
+        self._claim: Ident | FlexibleIdent | None = None
         self._inbox: deque[SessionMessage] | None = None  # what came while a request was under way
         self._latest_version = 0
         self._latest_salt = 0
@@ -298,16 +334,20 @@ class ServerSession:
         if self.state in _BUSY_STATES and not self._need_ident:
             self._postpone(message)
             return
-        expected = SessionState.BOUND if type(message) is Ident else SessionState.SYNCING
+        expected = SessionState.BOUND if isinstance(message, Ident | FlexibleIdent) else SessionState.SYNCING
         if self.state is not expected:
             raise ProtocolError(
                 f"{type(message).__name__.upper()} of session {self.number} while {self.state.value}", BAD_ORDER
             )
+        self._handle(message)
+
+    def _handle(self, message: SessionMessage) -> None:
+        """Handle a message that comes at a time at which it may."""
         if isinstance(message, Upload):
             self._on_upload(message)
         elif isinstance(message, Mark):
             self._on_mark(message)
-        elif isinstance(message, Ident):
+        elif isinstance(message, Ident | FlexibleIdent):
             self._on_ident(message)
         elif isinstance(message, ClientError):
             self._on_client_error(message)
@@ -332,6 +372,10 @@ class ServerSession:
         connection = self._connection
         connection.send(encode(error_message(self.number, code, detail, protocol_version=connection.protocol_version)))
         self._stop(SessionState.FAILED)
+
+    def fail_connection(self, code: int, detail: str = "") -> None:
+        """End the whole connection: it was made in the wrong mode (wire.md §6.3, 113 and 114)."""
+        self._connection.fail(code, detail)
 
     def _stop(self, state: SessionState) -> None:
         if self.state is not SessionState.FAILED:
@@ -358,7 +402,7 @@ class ServerSession:
             except ProtocolError as error:
                 self._connection.fail(error.number, error.message)
 
-    def _on_ident(self, message: Ident) -> None:
+    def _on_ident(self, message: Ident | FlexibleIdent) -> None:
         connection = self._connection
         if connection.has_file(self.path, message.ident):
             raise ProtocolError(
@@ -427,8 +471,9 @@ class ServerSession:
 
     # -- from the driver ------------------------------------------------------------------------
 
-    def set_rights(self, *, can_write: bool, can_change_schema: bool) -> None:
+    def set_rights(self, *, can_write: bool, can_change_schema: bool, can_read: bool = True) -> None:
         """Say what the session's uploads may do from now on; the driver looks at it when it integrates them."""
+        self.can_read = can_read  # first: on another thread, who sees that it may not write sees why
         self.can_write = can_write
         self.can_change_schema = can_change_schema
 
@@ -462,12 +507,16 @@ class ServerSession:
         if refusal is not None or file is None:
             self.fail(*(refusal or (208, "")))
             return
-        self.state = SessionState.SYNCING
         self.server_version_sent = claim.download_server_version
         self.client_version_seen = claim.download_client_version
         self._threshold = self._recorded = Cursor(file.client_version, file.base_version)
         self._locked_version = file.locked_version
         self._latest_version, self._latest_salt = file.current_version, file.current_salt
+        self._claim_accepted(claim)
+
+    def _claim_accepted(self, claim: Ident | FlexibleIdent) -> None:
+        """Begin to synchronise."""
+        self.state = SessionState.SYNCING
         self._is_download_due = True  # one DOWNLOAD at least, even if there is nothing new (wire.md §5.3)
         self._process_inbox()
         self.produce()
@@ -523,7 +572,7 @@ class ServerSession:
             self._connection.send(encode(Mark(self.number, marks.pop(0)[0])))
 
 
-def _check_ident(claim: Ident, file: ClientFile | None, user: str) -> tuple[int, str] | None:
+def _check_ident(claim: Ident | FlexibleIdent, file: ClientFile | None, user: str) -> tuple[int, str] | None:
     """Return the error for what an IDENT claims, or None when all of it holds (merge.md §5.3, in its order)."""
     if file is None:
         return 208, f"this realm knows no file {claim.ident}"
@@ -550,6 +599,8 @@ def _check_ident(claim: Ident, file: ClientFile | None, user: str) -> tuple[int,
 
 def _size(message: SessionMessage) -> int:
     """Return about how much memory a message holds."""
+    if isinstance(message, QueryChange):
+        return MESSAGE_BYTES + len(message.query)
     if type(message) is not Upload:
         return MESSAGE_BYTES
     return MESSAGE_BYTES + sum(len(entry.changeset) + MESSAGE_BYTES for entry in message.entries)

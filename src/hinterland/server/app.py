@@ -59,7 +59,7 @@ class App:
         self.tokens = self.office.tokens
         self.directory = self.office.directory
         self.logins = Logins(config, self.directory, self.office.issuer)
-        self._realms = Realms(config, self.office.data)
+        self._realms = Realms(config, self.office.data, self.directory)
         self._gate = Gate(self.office, self._realms, leeway_s=config.token_leeway_s)
         self._insists_on_tls = insists_on_tls(config)
         make_first_admin(config, self.directory, self.logins.passwords)
@@ -135,6 +135,7 @@ class App:
         machine = ServerConnection(
             protocol_version=agreed.version,
             is_flexible=agreed.is_flexible,
+            path=_realm_of(scope) if agreed.is_flexible else "",
             user=principal.user,
             connection_id=connection_id,
             body_bytes_max=self.config.body_bytes_max,
@@ -205,6 +206,8 @@ class App:
         return JSONResponse({"version": __version__, "status": "stopping" if self._is_stopping else "ok"})
 
 
+DEFAULT_REALM: Final = "default"
+_SYNC_ROUTE: Final = "/realm-sync"
 _SERVICES_PREFIX: Final = "/api/client/v2.0/app/"
 
 
@@ -216,10 +219,28 @@ def _route_of(scope: Event) -> str:
 
 def _is_sync_route(path: str) -> bool:
     """Whether the path is `/realm-sync`, `/realm-sync/<anything>` or the same below an app."""
-    if path.startswith(_SERVICES_PREFIX):
-        app, slash, rest = path[len(_SERVICES_PREFIX) :].partition("/")
-        path = slash + rest if app else ""
-    return path == "/realm-sync" or path.startswith("/realm-sync/")
+    _, path = _split_app(path)
+    return path == _SYNC_ROUTE or path.startswith(_SYNC_ROUTE + "/")
+
+
+def _split_app(path: str) -> tuple[str, str]:
+    """Split a route into the app that it names, if any, and the rest."""
+    if not path.startswith(_SERVICES_PREFIX):
+        return "", path
+    app, slash, rest = path[len(_SERVICES_PREFIX) :].partition("/")
+    return app, slash + rest if app else ""
+
+
+def _realm_of(scope: Event) -> str:
+    """Return the realm that a flexible-mode URL names: `/realm-sync/<path>`, slashes encoded or not.
+
+    Original SDKs name an app only; all its clients share the realm `/shared/<app>`.
+    """
+    app, path = _split_app(_route_of(scope))
+    realm = path[len(_SYNC_ROUTE) :].lstrip("/")
+    if realm:
+        return "/" + realm
+    return f"/shared/{app or DEFAULT_REALM}"
 
 
 def _token_of(scope: Event) -> str:

@@ -170,7 +170,12 @@ class ClientConnection:
 
     async def _receive_large(self, data: bytes) -> None:
         try:
-            message = await asyncio.to_thread(parse_from_client, data, body_bytes_max=self._body_bytes_max)
+            message = await asyncio.to_thread(
+                parse_from_client,
+                data,
+                body_bytes_max=self._body_bytes_max,
+                is_flexible=self.machine.is_flexible,
+            )
         except ProtocolError as error:
             self.machine.fail(error.number, error.message)
         else:
@@ -300,7 +305,9 @@ class ClientConnection:
 
     def rule(self, session: ServerSession, ruling: Ruling) -> None:
         """Let a session go on as far as it may now; what it may no longer read is not sent."""
-        session.set_rights(can_write=ruling.can_write, can_change_schema=ruling.can_change_schema)
+        session.set_rights(
+            can_write=ruling.can_write, can_change_schema=ruling.can_change_schema, can_read=ruling.can_read
+        )
         if not ruling.can_read:
             self.machine.withhold(session, self._sending)
             session.fail(206, f"user {self.principal.user!r} may no longer open {session.path!r}")
@@ -313,7 +320,7 @@ class ClientConnection:
         """
         if is_revoked:
             for session in self.machine.sessions.values():
-                session.set_rights(can_write=False, can_change_schema=False)
+                session.set_rights(can_write=False, can_change_schema=False, can_read=False)
         self.machine.withhold(taken=self._sending)
         self.machine.lost()
         self._carry_out()

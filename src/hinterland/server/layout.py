@@ -21,9 +21,13 @@ from urllib.parse import unquote
 
 from hinterland.errors import ConfigurationError
 
-__all__ = ["PATH_SETTING", "DataDirectory"]
+__all__ = ["PATH_SETTING", "TYPE_SETTING", "DataDirectory"]
 
 PATH_SETTING: Final = "path"
+
+TYPE_SETTING: Final = "realm_type"
+"""Setting of a realm file: "full" (the default) or "query", fixed when the first client file is made."""
+
 NAME_BYTES_MAX: Final = 180
 _SUFFIX: Final = ".hldb"
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")

@@ -58,6 +58,7 @@ REALM_NOT_FOUND: Final = Problem(404, "RealmNotFound", "There is no such realm",
 UNKNOWN_USER: Final = Problem(404, "UserNotFound", "There is no such user", 618)
 EXPIRED_OFFER: Final = Problem(410, "ExpiredPermissionOffer", "The offer has expired", 701)
 AMBIGUOUS_OFFER: Final = Problem(404, "AmbiguousOfferToken", "There is no such offer", 702)
+REALM_TYPE_FIXED: Final = Problem(409, "RealmTypeFixed", "The type of a realm with clients cannot be changed")
 LAST_ADMIN: Final = Problem(409, "LastAdmin", "The last admin cannot be removed")
 INVALID_EMAIL_TOKEN: Final = Problem(400, "UserpassTokenInvalid", "The link is not valid, or was used", 601)
 API_KEY_NOT_FOUND: Final = Problem(404, "APIKeyNotFound", "There is no such API key")

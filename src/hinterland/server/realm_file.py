@@ -15,19 +15,25 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from hinterland.errors import ChangesetError, StorageError
+from hinterland.protocol.server_flexible_session import FlexibleSession, ViewBatch, ViewChange
 from hinterland.protocol.server_session import (
     AllocateIdent,
+    ChangeView,
     ClientFile,
     Cursor,
     HistoryBatch,
     IntegrateUpload,
     LoadClientFile,
     ReadHistory,
+    ReadView,
     ServerSession,
 )
 from hinterland.server.integration import Integrator
+from hinterland.server.layout import TYPE_SETTING
 from hinterland.server.schema_guard import SchemaChangeRefusedError, is_schema_only
 from hinterland.server.tail import DOWNLOAD_BYTES_MAX, TailEntry, make_batch, tail_entry
+from hinterland.server.views.tables import ViewTables
+from hinterland.server.views.views import ViewPolicy, Views
 from hinterland.store.collector import collector_paused
 from hinterland.store.server_history import ClientRecord, Newest, ServerHistory
 from hinterland.store.store import Store
@@ -37,12 +43,16 @@ __all__ = ["Answer", "FileIdent", "Job", "RealmFile", "Refusal", "deliver"]
 
 _log = logging.getLogger("hinterland.server")
 
-Job: TypeAlias = AllocateIdent | LoadClientFile | IntegrateUpload | ReadHistory
+Job: TypeAlias = AllocateIdent | LoadClientFile | IntegrateUpload | ReadHistory | ChangeView | ReadView
 
 _BUSY: Final = 201
 _BAD_CHANGESET: Final = 212
 _INVALID_SCHEMA_CHANGE: Final = 225
+_UNKNOWN_VIEW: Final = 217
 _WRITE_NOT_ALLOWED: Final = 230
+_SESSION_CODE_MIN: Final = 200
+_IS_QUERY_BASED: Final = 113
+_IS_FULL: Final = 114
 
 
 class FileIdent(NamedTuple):
@@ -59,13 +69,15 @@ class Refusal(NamedTuple):
     detail: str
 
 
-Answer: TypeAlias = FileIdent | ClientFile | Cursor | HistoryBatch | Refusal | None
+Answer: TypeAlias = FileIdent | ClientFile | Cursor | HistoryBatch | ViewChange | ViewBatch | Refusal | None
 
 
 def deliver(job: Job, answer: Answer) -> None:
     """Give a session the answer to its job."""
     session = job.session
-    if isinstance(answer, Refusal):
+    if isinstance(answer, Refusal) and answer.code < _SESSION_CODE_MIN:
+        session.fail_connection(answer.code, answer.detail)
+    elif isinstance(answer, Refusal):
         session.has_lost_upload = session.has_lost_upload or isinstance(job, IntegrateUpload)
         session.fail(answer.code, answer.detail)
     elif isinstance(answer, FileIdent):
@@ -75,6 +87,12 @@ def deliver(job: Job, answer: Answer) -> None:
     elif isinstance(answer, Cursor):
         is_due = isinstance(job, IntegrateUpload) and bool(job.entries)
         session.upload_integrated(answer, is_download_due=is_due)
+    elif isinstance(answer, ViewChange | ViewBatch):
+        assert isinstance(session, FlexibleSession)
+        if isinstance(answer, ViewChange):
+            session.view_changed(answer)
+        else:
+            session.view_read(answer)
     else:
         session.client_file_loaded(answer)
 
@@ -88,6 +106,8 @@ class RealmFile:
         make_salt: Gives salts for client files, each from 1 to 2^63-1.
         clock: Gives Unix time in seconds.
         download_bytes_max: Limit for the changesets of one DOWNLOAD that holds several.
+        view_policy: Who may see and write what in a query-based realm.
+        is_to_be_query_based: The type of a realm that has had no client yet, if that was decided elsewhere.
     """
 
     def __init__(
@@ -98,8 +118,11 @@ class RealmFile:
         make_salt: Callable[[], int],
         clock: Callable[[], float],
         download_bytes_max: int = DOWNLOAD_BYTES_MAX,
+        view_policy: ViewPolicy | None = None,
+        is_to_be_query_based: bool = False,
     ) -> None:
         self.store = store
+        self._view_policy = view_policy
         self._download_bytes_max = download_bytes_max
         self._make_salt = make_salt
         self._clock = clock
@@ -108,8 +131,45 @@ class RealmFile:
         if not self._history.exists:
             with store.begin_write() as transaction:
                 ServerHistory.create_tables(transaction)
-        store.end_read()
+        self._version_salt = version_salt
+        self._views: Views | None = None
         self._integrator = Integrator(self._history, version_salt)
+        if store.setting(TYPE_SETTING) == "query":
+            self._keep_views()
+        elif is_to_be_query_based and self._is_undecided():
+            with store.begin_write() as transaction:
+                self._decide_type(transaction, is_query_based=True)
+        store.end_read()
+
+    def _keep_views(self) -> None:
+        """From now on clients see parts of the realm."""
+        self._views = Views(
+            self.store,
+            self._history,
+            version_salt=self._version_salt,
+            clock=self._clock,
+            policy=self._view_policy,
+            download_bytes_max=self._download_bytes_max,
+        )
+        self._integrator = self._views.integrator
+
+    def _start_over(self) -> None:
+        """After a transaction that failed: nothing in memory is known to be so."""
+        if self._views is not None:
+            self._views.forget()
+        self._views = None
+        self._integrator = Integrator(self._history, self._version_salt)
+        if self.store.setting(TYPE_SETTING) == "query":
+            self._keep_views()
+
+    @property
+    def is_query_based(self) -> bool:
+        """Whether clients subscribe to queries, and see what those select only."""
+        return self._views is not None
+
+    def take_affected(self) -> set[int]:
+        """Return the groups of a query-based realm whose clients have something new to see since the last call."""
+        return set() if self._views is None else self._views.take_affected()
 
     @property
     def newest(self) -> Newest:
@@ -137,7 +197,7 @@ class RealmFile:
         own, so that a bad one costs nobody but its sender. What is returned is durable.
         """
         answers: dict[int, Answer] = {}
-        writes = [n for n, job in enumerate(jobs) if type(job) in (AllocateIdent, IntegrateUpload)]
+        writes = [n for n, job in enumerate(jobs) if type(job) in _WRITING]
         if writes:
             size = sum(len(e.changeset) for job in jobs if type(job) is IntegrateUpload for e in job.entries)
             with collector_paused(size):
@@ -149,6 +209,8 @@ class RealmFile:
                 answers[number] = self._read(job)
             elif isinstance(job, LoadClientFile):
                 answers[number] = self._load(job)
+            elif isinstance(job, ReadView):
+                answers[number] = self._read_view(job)
         self._integrator.trim()
         return [answers[number] for number in range(len(jobs))]
 
@@ -159,9 +221,13 @@ class RealmFile:
     def _process_writes(self, jobs: Sequence[Job], answers: dict[int, Answer]) -> None:
         try:
             with self.store.begin_write() as transaction:
+                if self._views is not None:
+                    self._views.load()
                 for number, job in enumerate(jobs):
                     if isinstance(job, AllocateIdent):
-                        answers[number] = self._allocate(job)
+                        answers[number] = self._allocate(transaction, job)
+                    elif isinstance(job, ChangeView):
+                        answers[number] = self._change_view(transaction, job)
                     elif isinstance(job, LoadClientFile):
                         answers[number] = self._load(job)
                     elif isinstance(job, IntegrateUpload):
@@ -171,17 +237,67 @@ class RealmFile:
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing was written
             is_known = isinstance(error, StorageError | sqlite3.Error)
             _log.error("%s: %s", self.store.path, error, exc_info=None if is_known else error)
-            self._integrator.forget()
+            self._start_over()
             for number, job in enumerate(jobs):
-                if not isinstance(job, ReadHistory):
+                if not isinstance(job, ReadHistory | ReadView):
                     answers[number] = Refusal(_BUSY, "the realm cannot be written now")
         finally:
             self.store.end_read()  # a pinned snapshot would keep SQLite from reusing the log
 
-    def _allocate(self, job: AllocateIdent) -> FileIdent:
+    def _allocate(self, transaction: WriteTransaction, job: AllocateIdent) -> FileIdent | Refusal:
+        refusal = self._check_type(job.session)
+        if refusal is not None:
+            return refusal
+        if self.store.setting(TYPE_SETTING) is None:
+            self._decide_type(transaction, is_query_based=isinstance(job.session, FlexibleSession))
         salt = self._make_salt()
         ident = self._history.add_client(salt=salt, user=job.session.user, now_s=int(self._clock()))
         return FileIdent(ident, salt)
+
+    def _check_type(self, session: ServerSession) -> Refusal | None:
+        """Refuse a client of the mode in which the realm was not made; one without clients takes either."""
+        is_flexible = isinstance(session, FlexibleSession)
+        if is_flexible == self.is_query_based:
+            return None
+        if is_flexible and self._is_undecided():
+            return None
+        return Refusal(_IS_FULL if is_flexible else _IS_QUERY_BASED, f"{session.path!r} was made in that mode")
+
+    def _is_undecided(self) -> bool:
+        """Whether there has been no client yet; files of former versions have clients but no type, and are full."""
+        return self.store.setting(TYPE_SETTING) is None and not self._history.clients()
+
+    def _decide_type(self, transaction: WriteTransaction, *, is_query_based: bool) -> None:
+        """Fix the realm's type, usually by the mode of its first client."""
+        transaction.set_setting(TYPE_SETTING, "query" if is_query_based else "full")
+        if is_query_based:
+            ViewTables(self.store.connection).create()
+            self._keep_views()
+
+    def _change_view(self, transaction: WriteTransaction, job: ChangeView) -> ViewChange | Refusal:
+        client = self._history.client(job.ident)
+        if self._views is None or client is None or self._holders.get(job.ident) is not job.session:
+            return Refusal(_BUSY, f"file {job.ident} is in a newer session")
+        if job.session.has_lost_upload:
+            return Refusal(_BUSY, "an earlier upload was refused")
+        self._views.load()
+        try:
+            with transaction.savepoint():
+                change = self._views.change(transaction, client, job)
+        except (StorageError, sqlite3.Error, RecursionError) as error:
+            is_known = isinstance(error, RecursionError) or _is_about_content(error)
+            if not is_known or not transaction.connection.in_transaction:
+                raise
+            _log.warning("%s: queries of file %d refused: %.500s", self.store.path, job.ident, error)
+            self._views.undo_change()
+            return ViewChange(job.query_version, problem=f"Invalid query: it cannot be evaluated: {error}")
+        return change or Refusal(_UNKNOWN_VIEW, f"what file {job.ident} sees is not known")
+
+    def _read_view(self, job: ReadView) -> ViewBatch | Refusal:
+        client = self._history.client(job.ident)
+        if self._views is None or client is None:
+            return Refusal(_BUSY, "this realm keeps no views")
+        return self._views.read(client, job)
 
     def _upload(self, transaction: WriteTransaction, job: IntegrateUpload) -> Cursor | Refusal:
         if self._holders.get(job.ident, job.session) is not job.session:
@@ -195,22 +311,15 @@ class RealmFile:
             return Refusal(222, f"file {job.ident} has expired")
         now_s = int(self._clock())
         session = job.session
-        if job.entries and not session.can_write:
+        is_undone = self._views is not None and session.can_read  # what may not be written is undone at the client
+        if job.entries and not session.can_write and not is_undone:
             return self._pass_over(transaction, client, job, now_s)
         if not job.entries:
             client = self._integrator.integrate(transaction, client, (), job.progress, job.locked_version, now_s)
             return Cursor(client.client_version, client.base_version)
         try:
             with transaction.savepoint():
-                client = self._integrator.integrate(
-                    transaction,
-                    client,
-                    job.entries,
-                    job.progress,
-                    job.locked_version,
-                    now_s,
-                    can_change_schema=session.can_change_schema,
-                )
+                client = self._integrate(transaction, client, job, now_s)
         except SchemaChangeRefusedError as error:
             self._integrator.forget()
             return Refusal(_INVALID_SCHEMA_CHANGE, str(error))
@@ -225,6 +334,16 @@ class RealmFile:
             _log.exception("%s: upload of file %d failed", self.store.path, job.ident)
             return Refusal(_BUSY, "internal error while integrating")
         return Cursor(client.client_version, client.base_version)
+
+    def _integrate(
+        self, transaction: WriteTransaction, client: ClientRecord, job: IntegrateUpload, now_s: int
+    ) -> ClientRecord:
+        upload = job.entries, job.progress, job.locked_version
+        if self._views is not None and not job.session.can_write:
+            return self._views.integrator.undo(transaction, client, *upload, now_s)
+        return self._integrator.integrate(
+            transaction, client, *upload, now_s, can_change_schema=job.session.can_change_schema
+        )
 
     def _pass_over(
         self, transaction: WriteTransaction, client: ClientRecord, job: IntegrateUpload, now_s: int
@@ -248,7 +367,10 @@ class RealmFile:
         _log.warning("%s: upload of file %d refused: %.500s", self.store.path, job.ident, error)
         return Refusal(_BAD_CHANGESET, str(error))
 
-    def _load(self, job: LoadClientFile) -> ClientFile | None:
+    def _load(self, job: LoadClientFile) -> ClientFile | Refusal | None:
+        refusal = self._check_type(job.session)
+        if refusal is not None:
+            return refusal
         client = self._history.client(job.ident)
         if client is None:
             return None
@@ -272,6 +394,9 @@ class RealmFile:
         entries = map(tail_entry, self._history.entries(job.begin, job.end))
         total = self._integrator.newest.bytes_total
         return make_batch(entries, job.ident, job.client_version, job.end, total, bytes_max=self._download_bytes_max)
+
+
+_WRITING: Final = frozenset({AllocateIdent, IntegrateUpload, ChangeView})
 
 
 def _is_about_content(error: Exception) -> bool:

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hinterland.errors import HinterlandError
+from hinterland.protocol.server_flexible_session import FlexibleSession
 from hinterland.protocol.server_session import (
     AllocateIdent,
+    ChangeView,
     IntegrateUpload,
     LoadClientFile,
     ReadHistory,
@@ -27,9 +29,11 @@ from hinterland.protocol.server_session import (
 )
 from hinterland.server.access import covers
 from hinterland.server.config import Config
+from hinterland.server.directory import Directory
 from hinterland.server.layout import PATH_SETTING, DataDirectory
 from hinterland.server.realm_file import Answer, Job, RealmFile, Refusal, deliver
 from hinterland.server.tail import TAIL_BYTES_MAX, HistoryTail, TailEntry
+from hinterland.server.views.tables import EVERYBODY
 from hinterland.store.store import Store
 
 if TYPE_CHECKING:
@@ -66,8 +70,10 @@ class LiveRealm:
         "file",
         "file_path",
         "holders",
+        "is_listed_as_query_based",
         "is_running",
         "jobs",
+        "listeners",
         "path",
         "salt",
         "sessions",
@@ -83,6 +89,8 @@ class LiveRealm:
         self.version = 0
         self.salt = 0
         self.sessions: dict[ServerSession, ClientConnection] = {}
+        self.listeners: dict[int, set[ServerSession]] = {}
+        """Of a query-based realm: the sessions that are to hear of a group of objects."""
         self.holders: dict[int, ServerSession] = {}  # by client file ident: the session that has it
         self.tail = HistoryTail()
         self.jobs: list[tuple[Job, ClientConnection]] = []
@@ -91,15 +99,24 @@ class LiveRealm:
         self.acks: dict[int, tuple[IntegrateUpload, ClientConnection]] = {}
         self.ack_timer: asyncio.TimerHandle | None = None
         self.is_running = False
+        self.is_listed_as_query_based = False
         self.to_wake: list[ServerSession] | None = None
 
 
 class _Outcome:
     """What a worker thread brings back."""
 
-    __slots__ = ("answers", "file", "new_entries")
+    __slots__ = ("affected", "answers", "file", "new_entries")
 
-    def __init__(self, file: RealmFile | None, answers: list[Answer], new_entries: list[TailEntry]) -> None:
+    def __init__(
+        self,
+        file: RealmFile | None,
+        answers: list[Answer],
+        new_entries: list[TailEntry],
+        affected: set[int] | None = None,
+    ) -> None:
+        self.affected = affected
+        """The groups of a query-based realm that changed; None when all sessions are to be told."""
         self.file = file
         self.answers = answers
         self.new_entries = new_entries
@@ -111,9 +128,11 @@ class Realms:
     Args:
         config: Limits and durability.
         data: Where the files are.
+        directory: Has the list of realms, with their types.
     """
 
-    def __init__(self, config: Config, data: DataDirectory) -> None:
+    def __init__(self, config: Config, data: DataDirectory, directory: Directory) -> None:
+        self._directory = directory
         self._config = config
         self._data = data
         self._live: dict[str, LiveRealm] = {}
@@ -140,6 +159,11 @@ class Realms:
     def leave(self, realm: LiveRealm, session: ServerSession) -> None:
         """Remove a session from its realm."""
         realm.sessions.pop(session, None)
+        for group in session.groups if isinstance(session, FlexibleSession) else ():
+            listeners = realm.listeners.get(group, set())
+            listeners.discard(session)
+            if not listeners:
+                realm.listeners.pop(group, None)
         if realm.holders.get(session.ident) is session:
             del realm.holders[session.ident]
         self._forget_if_unused(realm)
@@ -206,6 +230,9 @@ class Realms:
                     return _Outcome(None, [None] * len(jobs), [])
             before = file.newest
             answers = file.process(jobs)
+            if file.is_query_based:
+                self._list_as_query_based(realm)
+                return _Outcome(file, answers, [], file.take_affected())
             entries: list[TailEntry] = []
             if 0 < file.newest.bytes_total - before.bytes_total <= TAIL_BYTES_MAX:
                 entries = file.entries_after(before.version)
@@ -222,15 +249,35 @@ class Realms:
         if not path.exists() and not any(type(job) is AllocateIdent for job in jobs):
             return None
         path.parent.mkdir(parents=True, exist_ok=True)
+        listed = self._directory.realms.get(realm.path)
         store = Store.open(path, durable=self._config.durable)
         try:
             if store.setting(PATH_SETTING) is None:
                 with store.begin_write() as transaction:
                     transaction.set_setting(PATH_SETTING, realm.path)
-            return RealmFile(store, version_salt=self._version_salt, make_salt=make_salt, clock=time.time)
+            return RealmFile(
+                store,
+                version_salt=self._version_salt,
+                make_salt=make_salt,
+                clock=time.time,
+                is_to_be_query_based=listed is not None and listed.kind == "query",
+            )
         except BaseException:
             store.close()
             raise
+
+    def _list_as_query_based(self, realm: LiveRealm) -> None:
+        """Say on the list of realms what a realm has turned out to be; if that fails, the next batch tries again."""
+        if realm.is_listed_as_query_based:
+            return
+        try:
+            listed = self._directory.realms.get(realm.path)
+            if listed is not None and listed.kind != "query":
+                self._directory.realms.set_kind(realm.path, "query")
+        except HinterlandError as error:
+            _log.error("realm %s: its type could not be listed: %s", realm.path, error)
+        else:
+            realm.is_listed_as_query_based = True
 
     def _finish(self, realm: LiveRealm, batch: list[tuple[Job, ClientConnection]], outcome: _Outcome) -> None:
         """Deliver what a worker brought back, then wake everyone who listens."""
@@ -254,7 +301,7 @@ class Realms:
         if realm.jobs:
             self._start(realm)
         if grew:
-            self._wake(realm)
+            self._wake(realm, outcome.affected)
         self._close_surplus()
         self._forget_if_unused(realm)
 
@@ -264,6 +311,9 @@ class Realms:
             deliver(job, answer)
             if type(job) is LoadClientFile and job.session.state is SessionState.SYNCING:
                 self._take_over(realm, job.session)
+            elif type(job) is ChangeView and isinstance(job.session, FlexibleSession) and job.session in realm.sessions:
+                for group in job.session.groups:
+                    realm.listeners.setdefault(group, set()).add(job.session)
         except Exception:  # noqa: BLE001 - see above
             _log.exception("realm %s: an answer could not be delivered", realm.path)
             connection.drop()
@@ -280,10 +330,16 @@ class Realms:
 
     # -- waking ----------------------------------------------------------------------------------
 
-    def _wake(self, realm: LiveRealm) -> None:
-        """Tell all sessions of a realm that it grew, a slice at a time."""
+    def _wake(self, realm: LiveRealm, affected: set[int] | None) -> None:
+        """Tell the sessions of a realm that it grew, a slice at a time; in a query-based one those whom it concerns."""
         is_waking = realm.to_wake is not None
-        realm.to_wake = list(realm.sessions)
+        if affected is None or EVERYBODY in affected:
+            realm.to_wake = list(realm.sessions)
+        else:
+            concerned = set(realm.to_wake or ())
+            for group in affected:
+                concerned.update(realm.listeners.get(group, ()))
+            realm.to_wake = list(concerned)
         if not is_waking:
             self._wake_slice(realm)
 
@@ -343,6 +399,7 @@ class Realms:
         self._open.pop(path, None)
         file, realm.file = realm.file, None
         realm.version = realm.salt = 0
+        realm.is_listed_as_query_based = False
         realm.tail = HistoryTail()
         realm.holders.clear()
         try:

@@ -227,10 +227,13 @@ class ClientHistory:
         after: int,
         newest: int,
         *,
+        until: tuple[int, int] | None = None,
         bytes_soft: int = UPLOAD_BYTES_SOFT,
         bytes_hard: int = UPLOAD_BYTES_HARD,
     ) -> UploadBatch:
         """Find what to upload after version `after` in a file that is at version `newest`.
+
+        With `until`, an earlier version and the server version that was integrated by then, not beyond it.
 
         Stops once `bytes_soft` is reached and never passes `bytes_hard`, except that a single
         larger changeset goes alone. Always the original changesets, never reciprocals.
@@ -243,7 +246,7 @@ class ClientHistory:
         cursor = self._connection.execute(
             "SELECT version, remote_version, timestamp, changeset FROM _history "
             "WHERE version > ? AND version <= ? AND origin = 0 ORDER BY version",
-            (after, newest),
+            (after, newest if until is None else until[0]),
         )
         for row in cursor:
             entry = LocalEntry(*row)
@@ -253,6 +256,8 @@ class ClientHistory:
                 return UploadBatch(entries, last.version, last.remote_version, download_server, is_last=False)
             entries.append(entry)
             size += len(entry.changeset)
+        if until is not None:
+            return UploadBatch(entries, max(after, until[0]), until[1], download_server, is_last=True)
         # The scan is exhausted, so everything integrated so far is behind this position.
         return UploadBatch(entries, max(after, newest), download_server, download_server, is_last=True)
 

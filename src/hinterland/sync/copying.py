@@ -19,9 +19,9 @@ from hinterland.errors import SchemaError, UsageError
 from hinterland.schema.difference import difference
 from hinterland.schema.types import ClassSchema, Schema
 from hinterland.store.applier import apply
+from hinterland.store.contents import property_instructions
 from hinterland.store.store import Store
 from hinterland.store.transaction import WriteTransaction
-from hinterland.sync.difference import property_instructions
 from hinterland.values import ClassKind, Key, Link
 
 if TYPE_CHECKING:

@@ -142,10 +142,12 @@ class RealmFile:
         with collector_paused(size), self._guard():
             return self._integrator.integrate(download)
 
-    def read_upload(self, after: int) -> UploadRead:
-        """Find what to upload after a local version."""
+    def read_upload(self, after: int, until: tuple[int, int] | None = None) -> UploadRead:
+        """Find what to upload after a local version; see `UploadWanted`."""
         with self._snapshot():
-            batch = self._history.uploadable(after, self._store.version, bytes_soft=self._upload_bytes_soft)
+            batch = self._history.uploadable(
+                after, self._store.version, until=until, bytes_soft=self._upload_bytes_soft
+            )
         entries = tuple(
             UploadEntry(one.version, one.remote_version, one.timestamp, 0, one.changeset) for one in batch.entries
         )

@@ -375,9 +375,8 @@ def test_refused_writes_ask_for_a_reset_without_recovery() -> None:
     assert script.heads == ["error 230 1 ClientResetNoRecovery"]
 
 
-def test_flexible_sync_is_refused_and_old_versions_get_plain_errors() -> None:
-    """114 for the flexible protocol (wire.md §6.3); ERROR below version 4, LOG_MESSAGE from 10 (§2.6)."""
-    assert Script(is_flexible=True).heads == ["error 114 0 ApplicationBug"]
+def test_old_versions_get_plain_errors() -> None:
+    """ERROR below version 4, LOG_MESSAGE from 10 (wire.md §2.6)."""
     old = Script(protocol_version=3, connection_id="abc").send("hello\n")
     (head,) = old.heads
     assert head.startswith("error 102 ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from hinterland.protocol.messages import Bind, Ident
+from hinterland.protocol.messages import Bind, FlexibleBind, FlexibleIdent, Ident
 from hinterland.protocol.server_connection import ServerConnection
 from hinterland.protocol.server_session import CloseSession, OpenRealm, Request
 from hinterland.server.realm_file import RealmFile, deliver
@@ -16,14 +16,15 @@ from hinterland.store.store import Store
 class Peer:
     """A realm file, and a connection whose requests are carried out when the test says so."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_flexible: bool = False) -> None:
         store = Store.open(path, durable=False)
         self.file = RealmFile(store, version_salt=5, make_salt=lambda: 9, clock=lambda: 1.0)
         self.history = ServerHistory(store.connection)
-        self.connection = ServerConnection()
-        self.connection.receive_message(Bind(1, "/a", need_ident=True))
+        self.connection = ServerConnection(is_flexible=is_flexible, path="/a" if is_flexible else "")
+        bind = FlexibleBind(1, need_ident=True) if is_flexible else Bind(1, "/a", need_ident=True)
+        self.connection.receive_message(bind)
         self.carry_out()
-        self.connection.receive_message(Ident(1, 2, 9))
+        self.connection.receive_message(FlexibleIdent(1, 2, 9) if is_flexible else Ident(1, 2, 9))
         self.carry_out()
 
     def requests(self) -> list[Request]:

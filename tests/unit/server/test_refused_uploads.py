@@ -110,6 +110,24 @@ def test_an_upload_that_waits_when_the_right_to_write_goes_is_refused(tmp_path: 
     peer.file.close()
 
 
+@pytest.mark.parametrize("can_read", [True, False])
+def test_a_waiting_upload_to_a_query_based_realm_is_undone_or_kept(tmp_path: Path, can_read: bool) -> None:
+    """A reader's is taken and undone; who may not even read is not told, so the client must be able to try again."""
+    peer = Peer(tmp_path / "a.realm", is_flexible=True)
+    data = encode(Changeset([TASK, CreateObject("Task", "x")]))
+    peer.connection.receive_message(Upload(1, 3, 0, 0, (UploadEntry(3, 0, 1, 0, data),)))
+    (job,) = peer.requests()
+    peer.connection.sessions[1].set_rights(can_write=False, can_change_schema=False, can_read=can_read)
+    if not can_read:
+        peer.connection.lost()
+    (answer,) = peer.file.process([job])  # type: ignore[list-item]
+    record = peer.history.client(2)
+    assert record is not None
+    assert isinstance(answer, Refusal) is not can_read
+    assert (record.client_version, peer.file.store.tables) == (3 if can_read else 0, {})
+    peer.file.close()
+
+
 def test_a_readers_classes_are_acknowledged_and_forgotten(tmp_path: Path) -> None:
     """Opening a realm names its classes; that is no reason to refuse a reader, nor to change the realm."""
     peer = Peer(tmp_path / "a.realm")

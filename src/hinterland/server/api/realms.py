@@ -17,8 +17,11 @@ from hinterland.server.access import AccessLevel
 from hinterland.server.api.operation import Call, Operation
 from hinterland.server.api.users import PAGE_LIMIT
 from hinterland.server.directory import Directory, Realm
+from hinterland.server.layout import TYPE_SETTING
 from hinterland.server.permissions import PathPermissions
-from hinterland.server.problems import ACCESS_DENIED, REALM_NOT_FOUND, UNKNOWN_USER, ApiError
+from hinterland.server.problems import ACCESS_DENIED, REALM_NOT_FOUND, REALM_TYPE_FIXED, UNKNOWN_USER, ApiError
+from hinterland.store.server_history import ServerHistory
+from hinterland.store.store import Store
 
 __all__ = ["RealmsApi"]
 
@@ -64,7 +67,10 @@ class RealmQuery(Struct):
 
 
 class RealmChange(Struct, rename="camel"):
-    """What to change. Path admins may switch `canModifySchema`, server admins everything."""
+    """What to change. Path admins may switch `canModifySchema`, server admins everything.
+
+    The type can be changed until the first client has opened the realm.
+    """
 
     can_modify_schema: bool | None = None
     realm_type: RealmType | None = None
@@ -104,7 +110,7 @@ class RealmsApi:
             Operation("GET", path, self.get, "A realm that the caller may read", _TAG, answer=RealmInfo, problems=gone),
             Operation(
                 "PATCH", path, self.change, "Change a realm", _TAG,
-                body=RealmChange, answer=RealmInfo, problems=(*gone, UNKNOWN_USER), audit="realm.change",
+                body=RealmChange, answer=RealmInfo, problems=(*gone, UNKNOWN_USER, REALM_TYPE_FIXED), audit="realm.change",
             ),
             Operation(
                 "DELETE", path, self.delete, "Delete a realm; whoever has it open is told", _TAG,
@@ -135,12 +141,15 @@ class RealmsApi:
         if (body.realm_type is not None or body.owner_id is not None) and not call.principal.is_admin:
             raise ApiError(ACCESS_DENIED, "only a server admin may change type and owner of a realm")
         realms = self._directory.realms
+        kind = None if body.realm_type is None else _KINDS[body.realm_type]
+        if kind is not None and await asyncio.to_thread(_type_of, self._realm_file(realm.path)) not in (None, kind):
+            raise ApiError(REALM_TYPE_FIXED, f"{realm.path[:200]!r} has clients already")
         if body.owner_id is not None:
             if await asyncio.to_thread(self._directory.users.get, body.owner_id) is None:
                 raise ApiError(UNKNOWN_USER, f"there is no user {body.owner_id[:64]!r}")
             await asyncio.to_thread(realms.set_owner, realm.path, body.owner_id)
-        if body.realm_type is not None:
-            await asyncio.to_thread(realms.set_kind, realm.path, _KINDS[body.realm_type])
+        if kind is not None:
+            await asyncio.to_thread(realms.set_kind, realm.path, kind)
         if body.can_modify_schema is not None:
             await asyncio.to_thread(
                 self._permissions.set_schema_switch,
@@ -191,6 +200,21 @@ def _info(realm: Realm) -> RealmInfo:
         datetime.fromtimestamp(realm.created_s, UTC),
         realm.can_modify_schema,
     )
+
+
+def _type_of(file: Path) -> str | None:
+    """Return the type that a realm's file says it has; None before its first client."""
+    if not file.exists():
+        return None
+    store = Store.open(file, read_only=True)
+    try:
+        kind = store.setting(TYPE_SETTING)
+        history = ServerHistory(store.connection)
+        if kind is None and history.exists and history.clients():
+            return "full"  # made by a former version
+        return None if kind is None else str(kind)
+    finally:
+        store.close()
 
 
 def _size(file: Path) -> int:

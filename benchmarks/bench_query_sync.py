@@ -1,0 +1,253 @@
+"""What views cost the server: commits among many subscriptions, bootstraps, disk per subscriber.
+
+No sockets: the realm's file and the session machines are driven in this process, so that only the server's
+own work is measured.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from benchmarks.report import Report
+from hinterland.changeset.encoder import encode
+from hinterland.changeset.instructions import AddColumn, AddTable, Changeset, CreateObject, Instruction, Update
+from hinterland.protocol.messages import FlexibleBind, FlexibleIdent, QueryChange, Upload, UploadEntry
+from hinterland.protocol.server_connection import ServerConnection
+from hinterland.protocol.server_flexible_session import FlexibleSession
+from hinterland.protocol.server_session import CloseSession, OpenRealm
+from hinterland.server.realm_file import FileIdent, RealmFile, deliver
+from hinterland.store.store import Store
+from hinterland.values import ClassKind, CollectionType, Link, PropertyType
+
+OBJECTS = 100_000
+SUBSCRIPTIONS = 10_000
+COMMITS = 300
+DEPTS = 100
+SINGLE, LIST = CollectionType.SINGLE, CollectionType.LIST
+SCHEMA: list[Instruction] = [
+    AddTable("Item", ClassKind.TOP_LEVEL, "_id", PropertyType.INT),
+    AddTable("Dept", ClassKind.TOP_LEVEL, "_id", PropertyType.INT),
+    AddColumn("Item", "owner", PropertyType.STRING, True, SINGLE),
+    AddColumn("Item", "n", PropertyType.INT, False, SINGLE),
+    AddColumn("Item", "dept", PropertyType.LINK, True, SINGLE, "Dept"),
+    AddColumn("Item", "tags", PropertyType.STRING, False, LIST),
+    AddColumn("Dept", "name", PropertyType.STRING, True, SINGLE),
+]
+
+
+class Client:
+    """One session in flexible mode."""
+
+    def __init__(self, realm: Realm) -> None:
+        self.realm = realm
+        self.machine = ServerConnection(is_flexible=True, path="/shared/x")
+        self.machine.receive_message(FlexibleBind(1, need_ident=True))
+        (opened,) = self.machine.take_requests()
+        assert isinstance(opened.session, FlexibleSession)
+        self.session = opened.session
+        self.session.realm_opened()
+        (job,) = self.machine.take_requests()
+        (grant,) = realm.file.process([job])  # type: ignore[list-item]
+        assert isinstance(grant, FileIdent)
+        deliver(job, grant)  # type: ignore[arg-type]
+        self.version = 10
+        self.machine.receive_message(FlexibleIdent(1, grant.ident, grant.salt))
+        realm.exchange([self])
+
+    def ask(self, query: str) -> None:
+        self.machine.receive_message(QueryChange(1, 1, query))
+        self.realm.exchange([self])
+
+    def upload(self, instructions: Iterable[Instruction]) -> None:
+        self.version += 1
+        at = self.session.server_version_sent
+        data = encode(Changeset(list(instructions)))
+        entry = UploadEntry(self.version, at, self.version, 0, data)
+        self.machine.receive_message(Upload(1, self.version, at, at, (entry,)))
+        self.realm.exchange([self])
+
+    def acknowledge(self) -> None:
+        at = self.session.server_version_sent
+        self.version += 1
+        self.machine.receive_message(Upload(1, self.version, at, at))
+        self.realm.exchange([self])
+
+
+class Realm:
+    """A realm's file, and its clients."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "x.hldb"
+        self.file = RealmFile(
+            Store.open(self.path, durable=False),
+            version_salt=5,
+            make_salt=lambda: random.randrange(1, 2**62),
+            clock=time.time,
+        )
+        self.listeners: dict[int, list[Client]] = {}
+
+    def exchange(self, clients: list[Client]) -> None:
+        """Carry out what the sessions of some clients want, until they want no more."""
+        while clients:
+            jobs = []
+            for client in clients:
+                machine = client.machine
+                jobs += [one for one in machine.take_requests() if not isinstance(one, OpenRealm | CloseSession)]
+                machine.take_output()
+                machine.unblock()
+            if not jobs:
+                return
+            for job, answer in zip(jobs, self.file.process(jobs), strict=True):
+                deliver(job, answer)
+                job.session.produce()
+
+    def wake(self) -> int:
+        """Tell those whom the last commit concerns; return how many."""
+        concerned = {client for group in self.file.take_affected() for client in self.listeners.get(group, ())}
+        for client in concerned:
+            client.session.history_grew(self.file.version, self.file.version_salt)
+        self.exchange(list(concerned))
+        return len(concerned)
+
+    def disk_bytes(self) -> int:
+        self.file.store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return self.path.stat().st_size
+
+
+def fill(realm: Realm, objects: int, owners: int) -> Client:
+    """Make the writer and the objects."""
+    writer = Client(realm)
+    writer.upload(SCHEMA)
+    writer.ask('{"Dept":"(TRUEPREDICATE)","Item":"(TRUEPREDICATE)"}')
+    writer.upload(
+        one for key in range(DEPTS) for one in (CreateObject("Dept", key), Update("Dept", key, "name", [], f"d{key}"))
+    )
+    for begin in range(0, objects, 5_000):
+        writer.upload(
+            one
+            for key in range(begin, min(begin + 5_000, objects))
+            for one in (
+                CreateObject("Item", key),
+                Update("Item", key, "owner", [], f"u{key % owners}"),
+                Update("Item", key, "n", [], key % 1000),
+                Update("Item", key, "dept", [], Link("Dept", key % DEPTS)),
+            )
+        )
+    realm.file.take_affected()
+    return writer
+
+
+def commits(realm: Realm, writer: Client, objects: int, owners: int) -> tuple[float, float]:
+    """Return the server's CPU time per single-object commit in ms, and how many it concerned."""
+    chance = random.Random(1)
+    spent, fan_out = [], 0
+    for number in range(COMMITS):
+        key = chance.randrange(objects)
+        change = Update("Item", key, "n", [], chance.randrange(1000))
+        if number % 3 == 0:
+            change = Update("Item", key, "owner", [], f"u{chance.randrange(owners)}")
+        begin = time.process_time()
+        writer.upload([change])
+        fan_out += realm.wake()
+        spent.append(time.process_time() - begin)
+    return statistics.mean(spent) * 1000, fan_out / COMMITS
+
+
+def measure(
+    report: Report, name: str, objects: int, count: int, query: Callable[[int], str], target_ms: float | None = None
+) -> float:
+    """Subscribe `count` clients, then commit; disk counts what a subscriber's queries select, too."""
+    with tempfile.TemporaryDirectory() as directory:
+        realm = Realm(Path(directory))
+        writer = fill(realm, objects, count)
+        before, begin = realm.disk_bytes(), time.process_time()
+        clients = []
+        for number in range(count):
+            client = Client(realm)
+            client.ask(query(number))
+            client.acknowledge()
+            for group in client.session.groups:
+                realm.listeners.setdefault(group, []).append(client)
+            clients.append(client)
+        report.add(f"{name}: CPU to subscribe", (time.process_time() - begin) * 1000 / count, "ms")
+        report.add(
+            f"{name}: disk per subscriber",
+            (realm.disk_bytes() - before) / count / 1000,
+            "kB",
+            4 if count >= 1000 else None,
+        )
+        cost, fan_out = commits(realm, writer, objects, count)
+        report.add(f"{name}: CPU per commit of one object", cost, "ms", target_ms)
+        report.add(f"{name}: clients concerned by a commit", fan_out, "")
+        realm.file.close()
+        return cost
+
+
+SHAPES: tuple[Callable[[int], str], ...] = (
+    lambda n: f'owner == "u{n}"',
+    lambda n: f'owner == "u{n}" AND n > {n % 1000}',
+    lambda n: f"n BETWEEN {{{n % 1000}, {n % 1000 + 1}}}",
+    lambda n: f'owner IN {{"u{n}", "u{n + 1}"}}',
+    lambda n: f'dept.name == "d{n % DEPTS}" AND n == {n % 1000}',
+    lambda n: f'ANY tags == "t{n}"',
+    lambda n: f'owner BEGINSWITH "u{n}"',
+    lambda n: f"n == {n % 1000} OR _id == {n}",
+    lambda n: f'NOT (owner != "u{n}")',
+    lambda n: f'owner ==[c] "U{n}"',
+)
+
+
+def shaped(number: int) -> str:
+    """Return one of fifty shapes of query, with constants of its own."""
+    first, second = SHAPES[number % 10], (number // 10) % 5
+    text = f"({first(number)})" + f" AND _id >= {number}" * second
+    return json.dumps({"Item": text})
+
+
+def bootstrap(report: Report, objects: int) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        realm = Realm(Path(directory))
+        fill(realm, objects, 10)
+        client = Client(realm)
+        begin = time.process_time()
+        client.ask('{"Item":"(_id >= 0)"}')
+        report.add(f"CPU of a bootstrap of {objects:,} matching objects", time.process_time() - begin, "s", 2)
+        realm.file.close()
+
+
+def forms(report: Report) -> None:
+    """What forms of a query with many constants cost."""
+    some = {
+        "IN with 1,000 values": "owner IN {" + ", ".join(f'"u{n}"' for n in range(1000)) + "}",
+        "1,000 ORs": " OR ".join(f'owner == "u{n}"' for n in range(1000)),
+        "1,000 ORs of ranges": " OR ".join(f"(n > {n} AND n < {n + 2})" for n in range(1000)),
+    }
+    for name, text in some.items():
+        measure(report, name, 5_000, 10, lambda _, text=text: json.dumps({"Item": text}))
+
+
+def main() -> None:
+    objects = int(sys.argv[1]) if sys.argv[1:] else OBJECTS
+    count = int(sys.argv[2]) if sys.argv[2:] else SUBSCRIPTIONS
+    report = Report("query-based synchronisation")
+
+    def owner(number: int) -> str:
+        return json.dumps({"Item": f'(owner == "u{number}")'})
+
+    few = measure(report, "10 subscriptions by owner", objects, 10, owner)
+    measure(report, f"{count:,} subscriptions by owner", objects, count, owner, few * 3)
+    measure(report, "1,000 subscriptions of 50 shapes", min(objects, 20_000), 1_000, shaped)
+    forms(report)
+    bootstrap(report, 10_000)
+    report.table()
+
+
+if __name__ == "__main__":
+    main()

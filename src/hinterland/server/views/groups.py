@@ -1,0 +1,351 @@
+"""The queries in use, and evaluating them.
+
+A *group* is one query on one class, perhaps narrowed by a filter, with all the clients that ask it. Groups
+whose SQL differs in its parameters only have the same *shape*: one statement evaluates them together,
+over the rows that changed, with their parameters in a temporary table.
+
+Source: spec flx.md §2.10.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from hinterland.errors import StorageError
+from hinterland.query.ast import Query
+from hinterland.query.compiler import compile_query
+from hinterland.query.parser import parse
+from hinterland.query.statement import Statement
+from hinterland.schema.types import ClassSchema
+from hinterland.server.views.anchor_index import AnchorIndex
+from hinterland.server.views.anchors import Anchors, anchors_of
+from hinterland.server.views.queries import conditions, is_everything
+from hinterland.server.views.reads import Reads, reads_of
+from hinterland.server.views.tables import GroupRow, ViewTables
+from hinterland.store.catalog import CODEC, StoreCatalog
+from hinterland.store.layout import quote
+from hinterland.store.store import Store
+
+__all__ = ["Group", "Groups"]
+
+_log = logging.getLogger("hinterland.server")
+
+SHARED_PARAMETERS_MAX: Final = 100
+"""Queries with more constants are evaluated one by one."""
+
+_MARKER: Final = re.compile("\x01([0-9]+)\x02")
+
+
+@dataclass(slots=True, eq=False)
+class _Shape:
+    """The SQL of groups that differ in parameters only; `sql` expects groups and rows as JSON arrays."""
+
+    number: int
+    sql: str
+    groups: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """One query on one class.
+
+    `anchors` are None where nothing can be looked up; `reads` is what its result depends on.
+    """
+
+    id: int
+    class_name: str
+    query: Query
+    is_all: bool
+    anchors: Anchors | None
+    reads: Reads
+    statement: Statement
+    shape: _Shape | None = None
+
+
+class Groups:
+    """All groups of a realm: in memory, what is needed to see which of them a change concerns."""
+
+    def __init__(self, store: Store, tables: ViewTables) -> None:
+        self._store = store
+        self._tables = tables
+        self._catalog = StoreCatalog(store)
+        self._by_id: dict[int, Group] = {}
+        self._by_text: dict[tuple[str, str, str], int] = {}
+        self._texts: dict[int, tuple[str, str, str]] = {}
+        self._by_class: dict[str, set[int]] = {}
+        self._indexes: dict[str, AnchorIndex] = {}
+        self._unanchored: dict[str, set[int]] = {}
+        self._all: dict[str, set[int]] = {}
+        self._reaching: dict[str, set[int]] = {}  # groups that read a class through links
+        self._volatile: set[int] = set()
+        self._shapes: dict[str, _Shape] = {}
+        self._next_shape = 1
+        self._is_loaded = False
+        self._schema_version = -1
+
+    # -- which there are -------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """See to it that all groups are known, as the present schema compiles them."""
+        if self._is_loaded and self._schema_version == self._store.schema_version:
+            return
+        self.forget()
+        for row in self._tables.groups():
+            self._enter(row)
+        self._is_loaded = True
+        self._schema_version = self._store.schema_version
+
+    def forget(self) -> None:
+        """Throw all away: the transaction that it came from was undone, or the schema has changed."""
+        for shape in self._shapes.values():
+            self._store.connection.execute(f"DROP TABLE IF EXISTS temp.{_name(shape)}")
+        for table in (
+            self._by_id,
+            self._by_text,
+            self._texts,
+            self._by_class,
+            self._indexes,
+            self._unanchored,
+            self._all,
+            self._reaching,
+            self._volatile,
+            self._shapes,
+        ):
+            table.clear()
+        self._is_loaded = False
+
+    def __getitem__(self, number: int) -> Group:
+        return self._by_id[number]
+
+    def __contains__(self, number: object) -> bool:
+        return number in self._by_id
+
+    def find(self, class_name: str, text: str, condition: str) -> Group | None:
+        """Return the group of a query and filter."""
+        number = self._by_text.get((class_name, text, condition))
+        return None if number is None else self._by_id[number]
+
+    def add(self, class_name: str, text: str, condition: str) -> Group:
+        """Add a group and find its members.
+
+        Raises:
+            QueryError: The query does not fit the schema.
+        """
+        self.compile(class_name, text, condition)  # before anything is written
+        number = self._tables.add_group(class_name, text, condition)
+        group = self._enter(GroupRow(number, class_name, text, condition))
+        if group.anchors is not None:
+            self._index_columns(class_name, {one.field for one in group.anchors.any_of})
+        if not group.is_all:
+            class_id = self._store.tables[class_name].id
+            sql, parameters = group.statement.select(f"{class_id}, t._row, {number}")
+            self._store.connection.execute(f"INSERT INTO _members {sql}", parameters)
+        return group
+
+    def _index_columns(self, class_name: str, fields: Iterable[str]) -> None:
+        """Index what queries look up: what one client asks by, others will, with other constants."""
+        table = self._store.tables[class_name]
+        for field_name in fields:
+            column = table.columns[field_name]
+            if column is table.key_column or column.property.indexed:
+                continue
+            index = quote(f"{table.name}.{column.name}#view")
+            self._store.connection.execute(
+                f"CREATE INDEX IF NOT EXISTS {index} ON {quote(table.name)}({quote(column.name)})"
+            )
+
+    def drop(self, number: int) -> None:
+        """Forget a group that nobody asks any more."""
+        group = self._by_id.pop(number)
+        name = group.class_name
+        del self._by_text[self._texts.pop(number)]
+        self._by_class[name].discard(number)
+        self._all.get(name, set()).discard(number)
+        self._unanchored.get(name, set()).discard(number)
+        self._volatile.discard(number)
+        for numbers in self._reaching.values():
+            numbers.discard(number)
+        if group.anchors is not None and not group.is_all:
+            self._indexes[name].discard(number, group.anchors.any_of, self._to_sql(name))
+        if group.shape is not None:
+            group.shape.groups.discard(number)
+            self._store.connection.execute(f"DELETE FROM temp.{_name(group.shape)} WHERE grp = ?", (number,))
+        self._tables.drop_group(number)
+
+    def compile(self, class_name: str, text: str, condition: str = "") -> tuple[Query, Statement]:
+        """Return the tree and the SQL of a query narrowed by a filter.
+
+        Raises:
+            QueryError: It does not fit the schema.
+        """
+        query = parse(text)
+        if condition:
+            query = Query((*query.steps, *parse(condition).steps), None)
+        return query, compile_query(query, self._catalog, class_name)
+
+    def _enter(self, row: GroupRow) -> Group:
+        name = row.class_name
+        schema = self._store.schema[name]
+        query, statement = self.compile(name, row.query, row.filter)
+        found = conditions(query)
+        reads = reads_of(found, name, self._store.schema)
+        anchors = anchors_of(found, schema) if not reads.is_volatile else None
+        group = Group(row.id, name, query, is_everything(query), anchors, reads, statement)
+        self._by_id[row.id] = group
+        self._texts[row.id] = (name, row.query, row.filter)
+        self._by_text[name, row.query, row.filter] = row.id
+        self._by_class.setdefault(name, set()).add(row.id)
+        if group.is_all:
+            self._all.setdefault(name, set()).add(row.id)
+            return group
+        if reads.is_volatile:
+            self._volatile.add(row.id)
+        for read in reads.others:
+            self._reaching.setdefault(read.class_name, set()).add(row.id)
+        if anchors is None:
+            self._unanchored.setdefault(name, set()).add(row.id)
+        else:
+            self._indexes.setdefault(name, AnchorIndex()).add(row.id, anchors.any_of, self._to_sql(name))
+        if anchors is None or not anchors.is_exact:
+            group.shape = self._shape(group)
+        return group
+
+    def _to_sql(self, class_name: str) -> Any:
+        schema: ClassSchema = self._store.schema[class_name]
+        return lambda field, value: CODEC.encode(schema.properties[field].type, value)
+
+    def _shape(self, group: Group) -> _Shape | None:
+        """Enter a group's parameters under the SQL that it shares with others."""
+        statement = group.statement
+        used: dict[int, int] = {}  # not all that was bound need appear in the text
+
+        def mark(match: re.Match[str]) -> str:
+            return f"s.c{used.setdefault(int(match[1]), len(used))}"
+
+        body = _MARKER.sub(mark, statement.sql.page)
+        if len(used) > SHARED_PARAMETERS_MAX:
+            return None
+        key = f"{group.class_name}\0{body}"
+        shape = self._shapes.get(key)
+        connection = self._store.connection
+        if shape is None:
+            shape = self._shapes[key] = _Shape(self._next_shape, "")
+            self._next_shape += 1
+            table = f"temp.{_name(shape)}"
+            columns = "".join(f", c{n}" for n in range(len(used)))
+            connection.execute(f"CREATE TABLE {table} (grp INTEGER PRIMARY KEY{columns})")
+            body = body.replace("FROM ", f"FROM {table} AS s, ", 1)
+            shape.sql = (
+                f"SELECT s.grp, t._row {body}t._row IN (SELECT value FROM json_each(?))"
+                " AND s.grp IN (SELECT value FROM json_each(?))"
+            )
+        shape.groups.add(group.id)
+        values = [statement.parameters[number] for number in used]
+        marks = ",".join("?" * (1 + len(values)))
+        connection.execute(f"INSERT INTO temp.{_name(shape)} VALUES ({marks})", (group.id, *values))
+        return shape
+
+    # -- which a change concerns -----------------------------------------------------------------
+
+    def watches(self, class_name: str) -> bool:
+        """Return whether changes of a class concern any group."""
+        return bool(self._by_class.get(class_name) or self._reaching.get(class_name) or self._volatile)
+
+    def all_of(self, class_name: str) -> Collection[int]:
+        """Return the groups that select all objects of a class."""
+        return self._all.get(class_name, ())
+
+    def of_class(self, class_name: str) -> Collection[int]:
+        """Return all groups on a class."""
+        return self._by_class.get(class_name, ())
+
+    def reaching(self, class_name: str) -> Iterable[Group]:
+        """Return the groups whose results depend on a class that they reach through links."""
+        return [self._by_id[number] for number in self._reaching.get(class_name, ())]
+
+    def volatile(self) -> Iterable[Group]:
+        """Return the groups whose results may depend on anything."""
+        return [self._by_id[number] for number in self._volatile]
+
+    def candidates(self, class_name: str, values: dict[str, Any]) -> set[int]:
+        """Return the groups that an object with these values (in SQL form) may match, but not those that select all."""
+        index = self._indexes.get(class_name)
+        found = set(self._unanchored.get(class_name, ()))
+        if index is not None:
+            found |= index.candidates(values)
+        return found
+
+    def indexed_fields(self, class_name: str) -> set[str]:
+        """Return the fields whose values `candidates` needs."""
+        index = self._indexes.get(class_name)
+        return set() if index is None else index.fields()
+
+    # -- evaluating ------------------------------------------------------------------------------
+
+    def matches(self, class_name: str, pairs: Collection[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        """Return those pairs of group and row that match, by SQL over what the transaction has written.
+
+        Rows of one shape are evaluated together, so pairs that were not asked for may be among them.
+        """
+        by_shape: dict[_Shape, tuple[set[int], set[int]]] = {}
+        for number, row in pairs:
+            group = self._by_id[number]
+            if group.is_all:
+                yield number, row
+            elif group.shape is None:
+                if self._matches_alone(group, row):
+                    yield number, row
+            else:
+                groups, rows = by_shape.setdefault(group.shape, (set(), set()))
+                groups.add(number)
+                rows.add(row)
+        for shape, (groups, rows) in by_shape.items():
+            yield from self._matches_together(shape, groups, rows)
+
+    def _matches_together(self, shape: _Shape, groups: set[int], rows: set[int]) -> list[tuple[int, int]]:
+        try:
+            found: list[tuple[int, int]] = self._store.connection.execute(
+                shape.sql, (json.dumps(list(rows)), json.dumps(list(groups)))
+            ).fetchall()
+        except (StorageError, sqlite3.Error):  # one of them fails on one of the rows
+            return [(number, row) for number in groups for row in rows if self._matches_alone(self._by_id[number], row)]
+        return found
+
+    def _matches_alone(self, group: Group, row: int) -> bool:
+        """Return whether a row matches; a query that fails on it does not, and costs the writer nothing."""
+        sql, parameters = group.statement.page("t._row")
+        try:
+            return self._store.connection.execute(sql, (*parameters, row - 1, row, 1)).fetchone() is not None
+        except (StorageError, sqlite3.Error) as error:
+            _log.warning("query %r fails on row %d: %s", self._texts[group.id], row, error)
+            return False
+
+    def all_matches(self, group: Group) -> set[int]:
+        """Return all rows that a group selects."""
+        sql, parameters = group.statement.select("t._row")
+        return {row for (row,) in self._store.connection.execute(sql, parameters)}
+
+    def members_sql(self, group: Group) -> str:
+        """Return the SELECT of the rows that a group has as members."""
+        if group.is_all:
+            return f"SELECT _row FROM {quote(self._store.tables[group.class_name].name)}"
+        return f"SELECT row FROM _members WHERE grp = {group.id}"
+
+    def is_member(self, number: int, class_id: int, row: int) -> bool:
+        """Return whether an object that exists is a member of a group on its class."""
+        if self._by_id[number].is_all:
+            return True
+        found = self._store.connection.execute(
+            "SELECT 1 FROM _members WHERE class = ? AND row = ? AND grp = ?", (class_id, row, number)
+        )
+        return found.fetchone() is not None
+
+
+def _name(shape: _Shape) -> str:
+    return f'"_shape {shape.number}"'

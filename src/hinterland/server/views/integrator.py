@@ -1,0 +1,573 @@
+"""Merging uploads of clients that each see a part of the realm.
+
+Two things differ from `server.integration`. A client's changesets are transformed over what *it* was sent,
+or will be: the projections of others' versions on its view, the objects that bootstraps moved, and what
+undid its own writes. And each changeset is judged: what it does to objects that the client does not see,
+or may not change, is left out and undone at the client.
+
+Source: spec flx.md §1.10, §1.11, §2.6, §2.7.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+from uuid import UUID
+
+from hinterland.changeset.decoder import decode
+from hinterland.changeset.encoder import encode, encode_key
+from hinterland.changeset.instructions import (
+    AddColumn,
+    AddTable,
+    Changeset,
+    EraseColumn,
+    EraseObject,
+    EraseTable,
+    Instruction,
+)
+from hinterland.errors import BadChangesetError
+from hinterland.merge.touch import Touched, touched
+from hinterland.merge.transformer import Incoming, Local, transform
+from hinterland.protocol.codec import UploadEntry
+from hinterland.protocol.server_session import Cursor
+from hinterland.server.integration import Integrator
+from hinterland.server.schema_guard import check_schema_unchanged
+from hinterland.server.views.groups import Groups
+from hinterland.server.views.projection import SCHEMA, project, touched_names
+from hinterland.server.views.tables import (
+    EVERYBODY,
+    LogRow,
+    ObjectName,
+    OwnRow,
+    ViewTables,
+    decode_names,
+    encode_names,
+)
+from hinterland.server.views.tracker import Effect, Touch, Tracker, arrival_changeset
+from hinterland.store.applier import apply
+from hinterland.store.contents import add_column, add_table
+from hinterland.store.server_history import SERVER_IDENT, ClientRecord, HistoryEntry, Newest, ServerHistory
+from hinterland.store.store import Store
+from hinterland.store.transaction import WriteTransaction
+from hinterland.values import ClassKind, Key, ObjectId
+
+__all__ = ["OpenRules", "ViewIntegrator", "WriteRules", "refusal_reason"]
+
+OUTSIDE: Final = "; object is outside of the current query view"
+LOG_VERSIONS_PER_PRUNING: Final = 256
+
+
+class WriteRules(Protocol):
+    """Who may write what; each method returns the objects whose changes are refused, with reasons."""
+
+    def before(self, store: Store, user: str, changeset: Changeset) -> Mapping[ObjectName, str]:
+        """Judge by how things are before the changeset is applied."""
+
+    def after(self, store: Store, user: str, changeset: Changeset) -> Mapping[ObjectName, str]:
+        """Judge by how they are with it; it is undone if anything is refused, and tried without that."""
+
+
+class OpenRules:
+    """Everybody may write everything."""
+
+    def before(self, store: Store, user: str, changeset: Changeset) -> Mapping[ObjectName, str]:
+        """See `WriteRules`."""
+        return {}
+
+    def after(self, store: Store, user: str, changeset: Changeset) -> Mapping[ObjectName, str]:
+        """See `WriteRules`."""
+        return {}
+
+
+class ViewIntegrator(Integrator):
+    """See the module.
+
+    Args:
+        history: The realm's history.
+        version_salt: See `Integrator`.
+        store: The realm's file.
+        tables: What it remembers of views.
+        groups: The queries in use.
+        rules: Who may write what.
+        may_create_outside: Whether a client may create objects that its own queries do not select.
+    """
+
+    def __init__(
+        self,
+        history: ServerHistory,
+        version_salt: int,
+        store: Store,
+        tables: ViewTables,
+        groups: Groups,
+        *,
+        rules: WriteRules,
+        may_create_outside: bool,
+    ) -> None:
+        super().__init__(history, version_salt)
+        self._store = store
+        self._tables = tables
+        self._groups = groups
+        self._tracker = Tracker(store, tables, groups)
+        self._rules = rules
+        self._may_create_outside = may_create_outside
+        self._moves: dict[tuple[int, int], Touched] = {}
+        self.affected: set[int] = set()
+        """Groups whose clients have something new to see, since the owner last cleared it."""
+
+    def forget(self) -> None:
+        """See `Integrator.forget`."""
+        super().forget()
+        self._moves.clear()
+        self._tables.forget()
+
+    def forget_projections(self) -> None:
+        """A client's view of the past has changed."""
+        self._parsed.clear()
+        self._moves.clear()
+
+    def add_empty(self, timestamp: int) -> int:
+        """Append a version without content: that of a bootstrap, which only one client gets."""
+        newest = self._newest
+        version = newest.version + 1
+        self._history.append(
+            HistoryEntry(version, SERVER_IDENT, 0, timestamp, newest.bytes_total, b""),
+            salt=self._version_salt,
+            touched=Touched().encode(),
+        )
+        self._newest = Newest(version, self._version_salt, newest.bytes_total)
+        return version
+
+    def integrate(
+        self,
+        transaction: WriteTransaction,
+        client: ClientRecord,
+        entries: Sequence[UploadEntry],
+        progress: Cursor,
+        locked_version: int,
+        now_s: int,
+        *,
+        can_change_schema: bool = True,
+    ) -> ClientRecord:
+        """See `Integrator.integrate`; also removes what the client has acknowledged."""
+        updated = super().integrate(
+            transaction, client, entries, progress, locked_version, now_s, can_change_schema=can_change_schema
+        )
+        if updated.base_version > client.base_version:
+            self._prune(client.ident, client.base_version, updated.base_version)
+        return updated
+
+    def undo(
+        self,
+        transaction: WriteTransaction,
+        client: ClientRecord,
+        entries: Sequence[UploadEntry],
+        progress: Cursor,
+        locked_version: int,
+        now_s: int,
+    ) -> ClientRecord:
+        """Do as `integrate` for a user who may only read: every change is refused, and undone at the client.
+
+        Classes and properties that are new are passed over: opening a realm names them.
+        """
+        fresh = [entry for entry in entries if entry.client_version > client.client_version]
+        if fresh:
+            self._merge(transaction, client, fresh, can_change_schema=True, can_write=False)
+        return self.integrate(transaction, client, (), progress, locked_version, now_s)
+
+    def _prune(self, client: int, before: int, base: int) -> None:
+        self._tables.drop_own(client, base)
+        reached = [step for step in self._tables.steps(client) if step.version <= base]
+        if len(reached) > 1:
+            self.drop_steps(client, [step.version for step in reached[:-1]])
+        if reached and reached[-1].version > before:
+            self._tables.drop_moved(client, base)
+        if before // LOG_VERSIONS_PER_PRUNING != base // LOG_VERSIONS_PER_PRUNING:
+            self._tables.drop_log(min(one.base_version for one in self._history.clients()))
+
+    def drop_steps(self, client: int, versions: Sequence[int]) -> None:
+        """Forget steps of a client, and the groups that nobody is left in."""
+        before = {group for step in self._tables.steps(client) if step.version in versions for group in step.groups}
+        self._tables.drop_steps(client, versions)
+        for group in before:
+            if not self._tables.is_used(group):
+                self._groups.drop(group)
+
+    # -- merging ---------------------------------------------------------------------------------
+
+    def _merge(
+        self,
+        transaction: WriteTransaction,
+        client: ClientRecord,
+        entries: Sequence[UploadEntry],
+        *,
+        can_change_schema: bool,
+        can_write: bool = True,
+    ) -> None:
+        incoming = []
+        for entry in entries:
+            changeset = decode(entry.changeset)
+            if not can_change_schema:
+                check_schema_unchanged(self._store.tables, changeset)
+            incoming.append(
+                Incoming(
+                    entry.client_version,
+                    entry.server_version,
+                    entry.timestamp,
+                    client.ident,
+                    changeset,
+                    touched=touched(changeset),
+                )
+            )
+        base, until = incoming[0].base, self._newest.version
+        if base < until:
+            self._cover(base)
+            transform(_ClientView(self, client.ident, base, until), incoming)
+        groups = self.groups_of(client.ident)
+        for number, (entry, one) in enumerate(zip(entries, incoming, strict=True)):
+            undone = self._accept(transaction, client, groups, entry, one, can_write=can_write)
+            if undone.instructions and number + 1 < len(incoming):
+                version = Local(self._newest.version, one.timestamp, SERVER_IDENT, undone)
+                transform(_OneVersion(self, client.ident, version), incoming[number + 1 :])
+
+    def groups_of(self, client: int) -> frozenset[int]:
+        """Return the groups that a client was last told of."""
+        steps = self._tables.steps(client)
+        return steps[-1].groups if steps else frozenset()
+
+    def _accept(
+        self,
+        transaction: WriteTransaction,
+        client: ClientRecord,
+        groups: frozenset[int],
+        entry: UploadEntry,
+        one: Incoming,
+        *,
+        can_write: bool,
+    ) -> Changeset:
+        """Judge, apply and append one changeset; return what the client must undo or lose because of it."""
+        whole = self._without_known_schema(one.changeset)
+        if can_write:
+            rejected = dict(self._refused_before(client, groups, whole))
+        else:
+            whole = Changeset([it for it in whole.instructions if not isinstance(it, SCHEMA)], whole.strings)
+            rejected = self._refused_to_readers(one.changeset)
+        while True:
+            changeset = _without(whole, rejected)
+            watched = self._tracker.before(transaction, changeset)
+            found = self._apply(transaction, client, groups, changeset)
+            if not found:
+                break
+            rejected.update(found)
+        if len(changeset) < len(one.changeset):
+            one.changeset, one.changed = changeset, True
+        version = self._newest.version + 1
+        effects = self._tracker.after(transaction, watched, version)
+        self._append(one, entry.changeset)
+        self.affected.update(effects)
+        if watched.has_schema:
+            self.affected.add(EVERYBODY)
+        undone = self._undone(groups, watched.touches, effects, rejected)
+        reasons = [[*_spelled(name), reason] for name, reason in rejected.items() if reason]
+        text = json.dumps(reasons) if reasons else ""
+        self._tables.add_own(client.ident, OwnRow(version, one.version, encode(undone), text))
+        return undone
+
+    def _apply(
+        self, transaction: WriteTransaction, client: ClientRecord, groups: frozenset[int], changeset: Changeset
+    ) -> Mapping[ObjectName, str]:
+        """Apply a changeset, unless that shows something to be refused; then return it and change nothing."""
+        if self._may_create_outside and isinstance(self._rules, OpenRules):
+            apply(transaction, changeset)
+            return {}
+        existing = {name for name in touched_names(changeset.instructions) if self._row(name) is not None}
+        try:
+            with transaction.savepoint():
+                apply(transaction, changeset)
+                transaction.flush()
+                found = dict(self._rules.after(self._store, client.user, changeset))
+                if not self._may_create_outside:
+                    for name in touched_names(changeset.instructions) - existing - found.keys():
+                        if self._row(name) is not None and not self._is_visible_by_query(groups, name):
+                            found[name] = refusal_reason(name) + OUTSIDE
+                if found:
+                    raise _RefusedError(found)
+        except _RefusedError as refused:
+            return refused.names
+        return {}
+
+    def _without_known_schema(self, changeset: Changeset) -> Changeset:
+        """Drop what adds classes and properties that are there: clients declare their whole schema (flx.md §2.3).
+
+        Raises:
+            BadChangesetError: It removes a class or property.
+        """
+        found: list[Instruction] = []
+        for one in changeset.instructions:
+            if isinstance(one, EraseTable | EraseColumn):
+                raise BadChangesetError(
+                    f"{type(one).__name__} {one.class_name}: clients cannot remove parts of the schema"
+                )
+            if isinstance(one, AddTable):
+                known = self._store.schema.classes.get(one.class_name)
+                if known is not None and add_table(known) == one:
+                    continue
+            elif isinstance(one, AddColumn):
+                known = self._store.schema.classes.get(one.class_name)
+                held = None if known is None else known.properties.get(one.field)
+                if known is not None and held is not None and add_column(known, held) == one:
+                    continue
+            found.append(one)
+        return changeset if len(found) == len(changeset.instructions) else Changeset(found, changeset.strings)
+
+    # -- judging ---------------------------------------------------------------------------------
+
+    def _refused_before(
+        self, client: ClientRecord, groups: frozenset[int], changeset: Changeset
+    ) -> Mapping[ObjectName, str]:
+        """Return what of a changeset is refused, going by how things are: "" for what is dropped in silence."""
+        found = dict(self._rules.before(self._store, client.user, changeset))
+        for name in touched_names(changeset.instructions):
+            if name in found or self._row(name) is None:
+                continue
+            if self._store.schema[name.class_name].kind is ClassKind.ASYMMETRIC:
+                found[name] = ""  # only the first object of a key counts (flx.md §2.8)
+            elif not self._sees(groups, name):
+                found[name] = refusal_reason(name) + OUTSIDE
+        return found
+
+    def _refused_to_readers(self, changeset: Changeset) -> dict[ObjectName, str]:
+        """Refuse all; asymmetric objects, which no client keeps, need no undoing."""
+        kinds = {one.name: one.kind for one in self._store.schema}
+        kinds |= {it.class_name: it.kind for it in changeset.instructions if isinstance(it, AddTable)}
+        return {
+            name: "" if kinds.get(name.class_name) is ClassKind.ASYMMETRIC else refusal_reason(name)
+            for name in touched_names(changeset.instructions)
+        }
+
+    def _row(self, name: ObjectName) -> int | None:
+        table = self._store.tables.get(name.class_name)
+        return None if table is None else table.find(name.key)
+
+    def _sees(self, groups: frozenset[int], name: ObjectName) -> bool:
+        """Return whether clients of these groups see an object."""
+        row = self._row(name)
+        if row is None:
+            return False
+        class_id = self._store.tables[name.class_name].id
+        return any(self._groups.is_member(number, class_id, row) for number in self._on_class(groups, name.class_name))
+
+    def _on_class(self, groups: frozenset[int], class_name: str) -> list[int]:
+        return [number for number in groups if self._groups[number].class_name == class_name]
+
+    def _is_visible_by_query(self, groups: frozenset[int], name: ObjectName) -> bool:
+        """Return whether the queries of these groups select an object that has just been written."""
+        row = self._row(name)
+        if row is None or self._store.schema[name.class_name].kind is ClassKind.ASYMMETRIC:
+            return True
+        mine = {(number, row) for number in self._on_class(groups, name.class_name)}
+        return not mine.isdisjoint(self._groups.matches(name.class_name, mine))
+
+    def _undone(
+        self,
+        groups: frozenset[int],
+        touches: Mapping[ObjectName, Touch],
+        effects: Mapping[int, Effect],
+        rejected: Mapping[ObjectName, str],
+    ) -> Changeset:
+        """Return what the client itself must be sent about a version that it made.
+
+        Objects that its queries select no more, those that they select now although others made them, those
+        that it made outside its own view, and the proper state of those whose changes were refused.
+        """
+        found: list[Instruction] = []
+        lost: set[ObjectName] = set()
+        arrived: set[ObjectName] = set()
+        for number in groups & effects.keys():
+            lost |= effects[number].lost
+            arrived |= effects[number].arrived
+        for name, touch in touches.items():
+            if touch.row_after is None:
+                lost.discard(name)  # the client erased it
+            elif touch.is_new and not self._sees(groups, name):
+                if self._store.schema[name.class_name].kind is ClassKind.TOP_LEVEL:
+                    lost.add(name)
+        found += [EraseObject(*name) for name in lost - rejected.keys()]
+        for name in arrived - rejected.keys():
+            found.extend(arrival_changeset(self._store, name).instructions)
+        for name, reason in rejected.items():
+            if not reason:
+                continue
+            if self._sees(groups, name):
+                found.extend(arrival_changeset(self._store, name).instructions)
+            else:
+                found.append(EraseObject(*name))
+        return Changeset(found)
+
+    # -- what a client sees of a version ---------------------------------------------------------
+
+    def projection(self, version: int, rows: Sequence[LogRow]) -> Changeset:
+        """Return a version that others made, as the clients of these log rows see it."""
+        changeset = self._parsed.get((0, version))
+        if changeset is None:
+            changeset = decode(self._history.changeset(version))
+            self._parsed.put((0, version), changeset)
+        is_whole = any(row.kept is None for row in rows)
+        if is_whole and not any(row.arrived or row.lost for row in rows):
+            return changeset
+        kept: set[ObjectName] = set()
+        lost: list[ObjectName] = []
+        arrivals = []
+        with_schema = False
+        for row in rows:
+            with_schema = with_schema or row.group == EVERYBODY
+            kept.update(decode_names(row.kept or b""))
+            lost += decode_names(row.lost)
+            arrivals += [
+                decode(self._tables.arrival(version, encode_names([name]))) for name in decode_names(row.arrived)
+            ]
+        return project(changeset, None if is_whole else kept, arrivals, lost, with_schema=with_schema)
+
+    def stamp(self, version: int) -> tuple[int, int]:
+        """Return timestamp and origin of a version."""
+        found = self._stamps.get(version)
+        if found is None:
+            (entry,) = self._history.entries(version - 1, version)
+            found = entry.timestamp, entry.origin or SERVER_IDENT
+        return found
+
+    def reciprocal(self, client: int, version: int) -> Changeset | None:
+        """Return what earlier merging has made of what the client sees of a version."""
+        changeset = self._parsed.get((client, version))
+        if changeset is None:
+            stored = self._history.reciprocal(client, version)
+            if stored is not None:
+                changeset = decode(stored)
+                self._parsed.put((client, version), changeset)
+        return changeset
+
+    def moves(self, client: int, version: int) -> Changeset:
+        """Return, for merging, what a bootstrap did: the erasure of all that it moved.
+
+        What it creates again comes after that, so it can meet nothing that the erasure has not met.
+        """
+        return decode(self._tables.moved(client, version))
+
+    def touches_of(self, client: int, version: int, changeset: Changeset) -> Touched:
+        """Return what a version touches at a client; kept, since bootstraps may move much."""
+        key = client, version
+        found = self._moves.get(key)
+        if found is None:
+            if len(self._moves) > 1_000:
+                self._moves.clear()
+            found = self._moves[key] = touched(changeset)
+        return found
+
+
+class _RefusedError(Exception):
+    """Undoes a savepoint."""
+
+    def __init__(self, names: Mapping[ObjectName, str]) -> None:
+        super().__init__()
+        self.names = names
+
+
+class _ClientView:
+    """The history as one client sees it: the `History` of `merge.transformer`."""
+
+    def __init__(self, integrator: ViewIntegrator, client: int, after: int, until: int) -> None:
+        self._integrator = integrator
+        self._client = client
+        self._until = until
+        tables = integrator._tables
+        self._rows: dict[int, list[LogRow]] = {}
+        self._own = {row.version: row.correction for row in tables.own(client, after, until)}
+        steps = tables.steps(client)
+        self._bootstraps = {step.version for step in steps if after < step.version <= until}
+        for number, step in enumerate(steps):
+            last = steps[number + 1].version - 1 if number + 1 < len(steps) else until
+            for row in tables.log((EVERYBODY, *step.groups), max(after, step.version), min(last, until)):
+                if row.version not in self._own:
+                    self._rows.setdefault(row.version, []).append(row)
+
+    def concurrent(self, after: int, touched: Touched) -> Sequence[int]:
+        integrator = self._integrator
+        found = {
+            version
+            for version in integrator.concurrent(self._client, after, self._until, touched)
+            if version in self._rows
+        }
+        special = {version for version, rows in self._rows.items() if any(row.arrived or row.lost for row in rows)}
+        special |= {version for version, correction in self._own.items() if correction}
+        special |= self._bootstraps
+        for version in special - found:
+            if version > after:
+                changeset = self._changeset(version)
+                if integrator.touches_of(self._client, version, changeset).overlaps(touched):
+                    found.add(version)
+        return sorted(found)
+
+    def _changeset(self, version: int) -> Changeset:
+        """Return a version as the client is sent it."""
+        if version in self._own:
+            return decode(self._own[version])
+        if version in self._bootstraps:
+            return self._integrator.moves(self._client, version)
+        return self._integrator.projection(version, self._rows[version])
+
+    def local(self, version: int) -> Local:
+        integrator = self._integrator
+        timestamp, origin = integrator.stamp(version)
+        if origin == self._client:
+            origin = SERVER_IDENT
+        known = integrator.reciprocal(self._client, version)
+        return Local(version, timestamp, origin, self._changeset(version) if known is None else known)
+
+    def store_reciprocal(self, version: int, changeset: Changeset) -> None:
+        self._integrator.store_reciprocal(self._client, version, changeset)
+
+
+class _OneVersion:
+    """A history of one version: what undoes a part of the changeset before those that are still to come."""
+
+    def __init__(self, integrator: ViewIntegrator, client: int, version: Local) -> None:
+        self._integrator = integrator
+        self._client = client
+        self._version = version
+
+    def concurrent(self, after: int, touched: Touched) -> Sequence[int]:
+        return [self._version.version]
+
+    def local(self, version: int) -> Local:
+        return self._version
+
+    def store_reciprocal(self, version: int, changeset: Changeset) -> None:
+        self._integrator.store_reciprocal(self._client, version, changeset)
+
+
+def _without(changeset: Changeset, names: Mapping[ObjectName, str]) -> Changeset:
+    if not names:
+        return changeset
+    found = [
+        one
+        for one in changeset.instructions
+        if isinstance(one, AddTable | AddColumn | EraseTable | EraseColumn) or (one.class_name, one.key) not in names
+    ]
+    return Changeset(found, changeset.strings)
+
+
+def refusal_reason(name: ObjectName) -> str:
+    """Return why a change of an object was refused, in the words that clients look for (flx.md §1.10)."""
+    return f'write to {_spell_key(name.key)} in table "{name.class_name}" not allowed'
+
+
+def _spell_key(key: Key) -> str:
+    if isinstance(key, ObjectId):
+        return f'ObjectID("{key}")'
+    if isinstance(key, UUID):
+        return f"UUID({key})"
+    return f'"{key}"' if isinstance(key, str) else str(key)
+
+
+def _spelled(name: ObjectName) -> tuple[str, str]:
+    return name.class_name, encode_key(name.key)

@@ -1,0 +1,337 @@
+"""What a query-based realm's file remembers about views.
+
+- `_groups`: the queries in use, one row per class, query and filter, however many clients ask it.
+- `_members`: which objects a group selects; none are kept for groups that select all.
+- `_group_log`: what each version did to what a group's clients see: objects that were `kept` (those seen
+  before and after, or made by the version), that `arrived` although they existed, that were `lost`.
+- `_arrivals`: what creates the objects that arrived, as they were then.
+- `_steps`: for each client file the queries that it was told of, from which version on, and which objects
+  that version's bootstrap moved. The last step that the client has acknowledged is the first one kept.
+- `_own`: for each version that a client itself made, how far it had come, and what undoes parts of it.
+
+Keys are stored as changesets of EraseObject, which is compact and needs no further format. Everything that
+all clients concerned have acknowledged is removed.
+
+Source: spec flx.md §2.1, §2.2.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from hinterland.changeset.decoder import decode
+from hinterland.changeset.encoder import encode
+from hinterland.changeset.instructions import Changeset, EraseObject
+from hinterland.values import Key
+
+__all__ = [
+    "EVERYBODY",
+    "GroupRow",
+    "LogRow",
+    "ObjectName",
+    "OwnRow",
+    "Step",
+    "ViewTables",
+    "decode_names",
+    "encode_names",
+]
+
+STEPS_CACHED_MAX: Final = 20_000
+
+EVERYBODY: Final = 0
+"""The group that every client is in: it sees the schema."""
+
+_CREATE: Final = (
+    """CREATE TABLE IF NOT EXISTS _groups (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        class TEXT NOT NULL,
+        query TEXT NOT NULL,
+        filter TEXT NOT NULL,
+        UNIQUE (class, query, filter)
+    )""",
+    """CREATE TABLE IF NOT EXISTS _members (
+        class INTEGER NOT NULL,
+        row INTEGER NOT NULL,
+        grp INTEGER NOT NULL,
+        PRIMARY KEY (class, row, grp)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS _members_of_group ON _members (grp)",
+    """CREATE TABLE IF NOT EXISTS _group_log (
+        grp INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        kept BLOB,
+        arrived BLOB NOT NULL,
+        lost BLOB NOT NULL,
+        PRIMARY KEY (grp, version)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS _arrivals (
+        version INTEGER NOT NULL,
+        name BLOB NOT NULL,
+        changeset BLOB NOT NULL,
+        PRIMARY KEY (version, name)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS _steps (
+        client INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        query_version INTEGER NOT NULL,
+        query TEXT NOT NULL,
+        moved BLOB NOT NULL,
+        PRIMARY KEY (client, version)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS _step_groups (
+        grp INTEGER NOT NULL,
+        client INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        PRIMARY KEY (client, version, grp)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS _steps_of_group ON _step_groups (grp)",
+    """CREATE TABLE IF NOT EXISTS _own (
+        client INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        client_version INTEGER NOT NULL,
+        correction BLOB NOT NULL,
+        rejected TEXT NOT NULL,
+        PRIMARY KEY (client, version)
+    ) WITHOUT ROWID""",
+)
+
+
+class ObjectName(NamedTuple):
+    """An object: its class and key."""
+
+    class_name: str
+    key: Key
+
+
+class GroupRow(NamedTuple):
+    """A group as stored."""
+
+    id: int
+    class_name: str
+    query: str
+    filter: str
+
+
+class LogRow(NamedTuple):
+    """What a version did to what the clients of a group see; `kept` is None when it kept all that it touched."""
+
+    group: int
+    version: int
+    kept: bytes | None
+    arrived: bytes
+    lost: bytes
+
+
+class Step(NamedTuple):
+    """From `version` on, the bootstrap's own, a client sees what these groups select."""
+
+    version: int
+    query_version: int
+    query: str
+    groups: frozenset[int]
+
+
+class OwnRow(NamedTuple):
+    """A version that the client itself made."""
+
+    version: int
+    client_version: int
+    correction: bytes
+    rejected: str
+
+
+def encode_names(names: Iterable[ObjectName]) -> bytes:
+    """Return the bytes of object names; none are no bytes."""
+    return encode(Changeset([EraseObject(*name) for name in names]))
+
+
+def decode_names(data: bytes) -> list[ObjectName]:
+    """Return the names that `encode_names` wrote."""
+    return [ObjectName(one.class_name, one.key) for one in decode(data) if isinstance(one, EraseObject)]
+
+
+class ViewTables:
+    """Reads and writes these tables; the owner of the connection sees to transactions."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+        self._steps: dict[
+            int, list[Step]
+        ] = {}  # those of clients that were asked for, since listeners ask all the time
+
+    def create(self) -> None:
+        """Make the tables, inside a write transaction."""
+        for statement in _CREATE:
+            self._execute(statement)
+
+    # -- groups ----------------------------------------------------------------------------------
+
+    def groups(self) -> list[GroupRow]:
+        """Return all groups."""
+        return [GroupRow(*row) for row in self._execute("SELECT id, class, query, filter FROM _groups ORDER BY id")]
+
+    def add_group(self, class_name: str, query: str, condition: str) -> int:
+        """Add a group and return its number, which was never used before and is above `EVERYBODY`.
+
+        What was made for a dropped group (contents of bootstraps, listeners) is known by its number.
+        """
+        sql = "INSERT INTO _groups(class, query, filter) VALUES (?,?,?) RETURNING id"
+        (number,) = self._execute(sql, (class_name, query, condition)).fetchone()
+        return int(number)
+
+    def is_used(self, group: int) -> bool:
+        """Return whether a step of any client is left that has the group."""
+        return self._execute("SELECT 1 FROM _step_groups WHERE grp = ? LIMIT 1", (group,)).fetchone() is not None
+
+    def drop_group(self, group: int) -> None:
+        """Forget a group and all about it."""
+        for statement in (
+            "DELETE FROM _groups WHERE id = ?",
+            "DELETE FROM _members WHERE grp = ?",
+            "DELETE FROM _group_log WHERE grp = ?",
+        ):
+            self._execute(statement, (group,))
+
+    # -- members ---------------------------------------------------------------------------------
+
+    def groups_of(self, class_id: int, row: int) -> set[int]:
+        """Return the groups that have an object as a member."""
+        found = self._execute("SELECT grp FROM _members WHERE class = ? AND row = ?", (class_id, row))
+        return {group for (group,) in found}
+
+    def memberships(self, class_id: int, rows: str) -> list[tuple[int, int]]:
+        """Return pairs of group and row for the rows in a JSON array."""
+        return self._execute(
+            "SELECT grp, row FROM _members WHERE class = ? AND row IN (SELECT value FROM json_each(?))",
+            (class_id, rows),
+        ).fetchall()
+
+    def add_members(self, class_id: int, pairs: Iterable[tuple[int, int]]) -> None:
+        """Add pairs of row and group."""
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO _members VALUES (?,?,?)", ((class_id, row, group) for row, group in pairs)
+        )
+
+    def remove_members(self, class_id: int, pairs: Iterable[tuple[int, int]]) -> None:
+        """Remove pairs of row and group."""
+        self._connection.executemany(
+            "DELETE FROM _members WHERE class = ? AND row = ? AND grp = ?",
+            ((class_id, row, group) for row, group in pairs),
+        )
+
+    # -- the log ---------------------------------------------------------------------------------
+
+    def add_log(self, rows: Iterable[LogRow]) -> None:
+        """Add what a version did."""
+        self._connection.executemany("INSERT INTO _group_log VALUES (?,?,?,?,?)", rows)
+
+    def log(self, groups: Iterable[int], after: int, until: int) -> Iterator[LogRow]:
+        """Return what the versions in (after, until] did to groups, by version."""
+        numbers = ",".join(map(str, groups))
+        found = self._execute(
+            "SELECT grp, version, kept, arrived, lost FROM _group_log"
+            f" WHERE grp IN ({numbers}) AND version > ? AND version <= ? ORDER BY version, grp",
+            (after, until),
+        )
+        return map(LogRow._make, found)
+
+    def add_arrival(self, version: int, name: bytes, changeset: bytes) -> None:
+        """Remember what creates an object that arrived."""
+        self._execute("INSERT OR IGNORE INTO _arrivals VALUES (?,?,?)", (version, name, changeset))
+
+    def arrival(self, version: int, name: bytes) -> bytes:
+        """Return what creates an object that arrived."""
+        (found,) = self._execute(
+            "SELECT changeset FROM _arrivals WHERE version = ? AND name = ?", (version, name)
+        ).fetchone()
+        return bytes(found)
+
+    # -- steps -----------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """The transaction was rolled back: read anew."""
+        self._steps.clear()
+
+    def steps(self, client: int) -> list[Step]:
+        """Return a client's steps, oldest first."""
+        found = self._steps.get(client)
+        if found is None:
+            if len(self._steps) >= STEPS_CACHED_MAX:
+                self._steps.clear()
+            found = self._steps[client] = self._read_steps(client)
+        return found
+
+    def _read_steps(self, client: int) -> list[Step]:
+        groups: dict[int, set[int]] = {}
+        for version, group in self._execute("SELECT version, grp FROM _step_groups WHERE client = ?", (client,)):
+            groups.setdefault(version, set()).add(group)
+        found = self._execute(
+            "SELECT version, query_version, query FROM _steps WHERE client = ? ORDER BY version", (client,)
+        )
+        return [
+            Step(version, query_version, query, frozenset(groups.get(version, ())))
+            for version, query_version, query in found
+        ]
+
+    def moved(self, client: int, version: int) -> bytes:
+        """Return the objects that a step's bootstrap moved."""
+        (found,) = self._execute(
+            "SELECT moved FROM _steps WHERE client = ? AND version = ?", (client, version)
+        ).fetchone()
+        return bytes(found)
+
+    def add_step(self, client: int, step: Step, moved: bytes) -> None:
+        """Add a client's newest step."""
+        self._steps.pop(client, None)
+        self._execute(
+            "INSERT INTO _steps VALUES (?,?,?,?,?)", (client, step.version, step.query_version, step.query, moved)
+        )
+        self._connection.executemany(
+            "INSERT INTO _step_groups VALUES (?,?,?)", ((group, client, step.version) for group in step.groups)
+        )
+
+    def rename_step(self, client: int, version: int, query_version: int) -> None:
+        """Note that the client calls the queries of a step by another version."""
+        self._steps.pop(client, None)
+        self._execute(
+            "UPDATE _steps SET query_version = ? WHERE client = ? AND version = ?", (query_version, client, version)
+        )
+
+    def drop_steps(self, client: int, versions: Sequence[int]) -> None:
+        """Forget steps of a client."""
+        self._steps.pop(client, None)
+        for table in ("_steps", "_step_groups"):
+            self._connection.executemany(
+                f"DELETE FROM {table} WHERE client = ? AND version = ?", [(client, version) for version in versions]
+            )
+
+    def drop_moved(self, client: int, until: int) -> None:
+        """Forget what bootstraps moved that the client has acknowledged."""
+        self._execute("UPDATE _steps SET moved = x'' WHERE client = ? AND version <= ?", (client, until))
+
+    # -- own versions ----------------------------------------------------------------------------
+
+    def add_own(self, client: int, row: OwnRow) -> None:
+        """Note a version that a client made."""
+        self._execute("INSERT INTO _own VALUES (?,?,?,?,?)", (client, *row))
+
+    def own(self, client: int, after: int, until: int) -> list[OwnRow]:
+        """Return the versions in (after, until] that a client made."""
+        found = self._execute(
+            "SELECT version, client_version, correction, rejected FROM _own"
+            " WHERE client = ? AND version > ? AND version <= ? ORDER BY version",
+            (client, after, until),
+        )
+        return [OwnRow(*row) for row in found]
+
+    def drop_own(self, client: int, until: int) -> None:
+        """Forget what a client has acknowledged."""
+        self._execute("DELETE FROM _own WHERE client = ? AND version <= ?", (client, until))
+
+    def drop_log(self, until: int) -> None:
+        """Forget what all clients have acknowledged."""
+        self._execute("DELETE FROM _group_log WHERE version <= ?", (until,))
+        self._execute("DELETE FROM _arrivals WHERE version <= ?", (until,))

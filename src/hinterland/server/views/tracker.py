@@ -1,0 +1,335 @@
+"""What a changeset does to the results of the queries in use.
+
+`before` looks at the file before the changeset is applied, `after` when it is. Only groups that what
+changed can concern are evaluated: those that a changed object was a member of, those that its new values
+lead to in the index of anchors, and those that reach it through links.
+
+Source: spec flx.md §2.4, §2.10.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from hinterland.changeset.encoder import encode
+from hinterland.changeset.instructions import Changeset, CreateObject, EraseObject
+from hinterland.server.views.groups import Groups
+from hinterland.server.views.projection import SCHEMA
+from hinterland.server.views.reads import Hop, Read
+from hinterland.server.views.tables import EVERYBODY, LogRow, ObjectName, ViewTables, encode_names
+from hinterland.store.contents import creation_instructions
+from hinterland.store.layout import quote
+from hinterland.store.store import Store
+from hinterland.store.transaction import WriteTransaction
+
+__all__ = ["Effect", "Tracker", "Watched", "arrival_changeset"]
+
+
+@dataclass(slots=True)
+class Touch:
+    """What a changeset does to one object: the fields it changes, and the object's row before and after."""
+
+    fields: set[str] = field(default_factory=set)
+    is_structural: bool = False
+    """It is created or erased."""
+    row_before: int | None = None
+    row_after: int | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether all of the object was made by the changeset."""
+        return self.row_after is not None and self.row_after != self.row_before
+
+
+@dataclass(slots=True)
+class Effect:
+    """What a version does to what the clients of a group see."""
+
+    kept: set[ObjectName] = field(default_factory=set)
+    arrived: set[ObjectName] = field(default_factory=set)
+    lost: set[ObjectName] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Watched:
+    """What `before` found: the objects that are touched, and the rows that groups reached through links."""
+
+    touches: dict[ObjectName, Touch]
+    has_schema: bool
+    reached: dict[int, set[int]]
+
+
+class Tracker:
+    """Keeps members and log up to date, one changeset after the other."""
+
+    def __init__(self, store: Store, tables: ViewTables, groups: Groups) -> None:
+        self._store = store
+        self._tables = tables
+        self._groups = groups
+
+    def before(self, transaction: WriteTransaction, changeset: Changeset) -> Watched:
+        """Look at what a changeset that is about to be applied touches."""
+        touches: dict[ObjectName, Touch] = {}
+        has_schema = False
+        for one in changeset.instructions:
+            if isinstance(one, SCHEMA):
+                has_schema = True
+                continue
+            name = ObjectName(one.class_name, one.key)  # type: ignore[union-attr]
+            touch = touches.get(name)
+            if touch is None:
+                touch = touches[name] = Touch()
+                table = self._store.tables.get(name.class_name)
+                if table is not None:
+                    touch.row_before = table.find(name.key)
+            if isinstance(one, CreateObject | EraseObject):
+                touch.is_structural = True
+            else:
+                touch.fields.add(one.field)  # type: ignore[union-attr]
+        watched = Watched(touches, has_schema, {})
+        self._reach(transaction, watched, is_after=False)
+        return watched
+
+    def after(self, transaction: WriteTransaction, watched: Watched, version: int) -> dict[int, Effect]:
+        """Note what the changeset, now applied as `version`, did; return that by group."""
+        transaction.flush()
+        for name, touch in watched.touches.items():
+            touch.row_after = self._store.tables[name.class_name].find(name.key)
+        self._reach(transaction, watched, is_after=True)
+        effects = _Effects()
+        by_class: dict[str, dict[ObjectName, Touch]] = {}
+        for name, touch in watched.touches.items():
+            by_class.setdefault(name.class_name, {})[name] = touch
+        for class_name, touches in by_class.items():
+            if self._groups.of_class(class_name):
+                self._direct(class_name, touches, effects)
+        self._indirect(watched, effects)
+        self._volatile(watched, effects)
+        self._write(watched, effects, version)
+        return effects.by_group
+
+    # -- through links ---------------------------------------------------------------------------
+
+    def _reach(self, transaction: WriteTransaction, watched: Watched, *, is_after: bool) -> None:
+        """Add the rows whose membership depends, through links, on what is touched."""
+        by_class: dict[str, list[Touch]] = {}
+        for name, touch in watched.touches.items():
+            by_class.setdefault(name.class_name, []).append(touch)
+        found: dict[tuple[tuple[Hop, ...], frozenset[int]], set[int]] = {}
+        for class_name, touches in by_class.items():
+            for group in self._groups.reaching(class_name):
+                for read in group.reads.others:
+                    if read.class_name != class_name:
+                        continue
+                    rows = _rows_read(read, touches, is_after=is_after)
+                    if not rows:
+                        continue
+                    key = read.hops, frozenset(rows)
+                    if key not in found:
+                        transaction.flush()
+                        found[key] = self._walk_back(read.hops, rows)
+                    watched.reached.setdefault(group.id, set()).update(found[key])
+
+    def _walk_back(self, hops: tuple[Hop, ...], rows: set[int]) -> set[int]:
+        """Return the rows from which the hops lead to any of these rows."""
+        sql = "SELECT value FROM json_each(?)"
+        for hop in reversed(hops):
+            table = self._store.tables[hop.class_name]
+            column, side = table.columns.get(hop.field), table.sides.get(hop.field)
+            place, holder, value = (
+                (table.name, "_row", column.name) if column is not None else (side.name, "owner", "value")  # type: ignore[union-attr]
+            )
+            source, target = (value, holder) if not hop.is_back else (holder, value)
+            sql = f"SELECT {quote(target)} FROM {quote(place)} WHERE {quote(source)} IN ({sql})"
+        found = self._store.connection.execute(sql, (json.dumps(list(rows)),))
+        return {row for (row,) in found if row is not None}
+
+    # -- evaluating ------------------------------------------------------------------------------
+
+    def _direct(self, class_name: str, touches: dict[ObjectName, Touch], effects: _Effects) -> None:
+        """Look at the objects that were touched themselves."""
+        groups, table = self._groups, self._store.tables[class_name]
+        all_groups = groups.all_of(class_name)
+        fields = groups.indexed_fields(class_name)
+        pairs: set[tuple[int, int]] = set()
+        hits: set[tuple[int, int]] = set()
+        members: dict[ObjectName, set[int]] = {}
+        doubtful: dict[ObjectName, set[int]] = {}
+        for name, touch in touches.items():
+            before = self._tables.groups_of(table.id, touch.row_before) if touch.row_before is not None else set()
+            members[name] = before
+            row = touch.row_after
+            if row is None:
+                for number in all_groups if touch.row_before is not None else ():
+                    effects.of(number).lost.add(name)
+                continue
+            for number in all_groups:
+                effects.of(number).kept.add(name)
+            image = table.load(row) if fields else None
+            values = {one: image[table.columns[one].index] for one in fields} if image is not None else {}
+            likely = groups.candidates(class_name, values)
+            asked = doubtful[name] = self._doubtful(touch, before | likely)
+            for number in asked:
+                group = groups[number]
+                if group.shape is None and group.anchors is not None and group.anchors.is_exact:
+                    if number in likely:
+                        hits.add((number, row))
+                else:
+                    pairs.add((number, row))
+        hits.update(groups.matches(class_name, pairs))
+        self._decide(class_name, touches, members, doubtful, hits, effects)
+
+    def _doubtful(self, touch: Touch, numbers: set[int]) -> set[int]:
+        """Return the groups to whose result a touch may make a difference."""
+        if touch.is_structural or touch.is_new:
+            return numbers
+        fields = touch.fields
+        groups = self._groups
+        return {number for number in numbers if not fields.isdisjoint(groups[number].reads.own)}
+
+    def _decide(
+        self,
+        class_name: str,
+        touches: dict[ObjectName, Touch],
+        members: dict[ObjectName, set[int]],
+        doubtful: dict[ObjectName, set[int]],
+        hits: set[tuple[int, int]],
+        effects: _Effects,
+    ) -> None:
+        """Compare what matches with what did, for objects that were touched."""
+        entered: list[tuple[int, int]] = []
+        left: list[tuple[int, int]] = []
+        for name, touch in touches.items():
+            row, before = touch.row_after, members[name]
+            asked = doubtful.get(name, set())
+            now = {number for number in asked if (number, row) in hits} | (before - asked if row is not None else set())
+            for number in now:
+                effect = effects.of(number)
+                if number in before or touch.is_new:
+                    effect.kept.add(name)
+                else:
+                    effect.arrived.add(name)
+            for number in before - now:
+                effects.of(number).lost.add(name)
+            if touch.row_before is not None:
+                gone = before if row != touch.row_before else before - now
+                left += [(touch.row_before, number) for number in gone]
+            if row is not None:
+                entered += [(row, number) for number in (now if touch.is_new else now - before)]
+        table = self._store.tables[class_name]
+        self._tables.remove_members(table.id, left)
+        self._tables.add_members(table.id, entered)
+
+    def _indirect(self, watched: Watched, effects: _Effects) -> None:
+        """Look at the objects of which something was touched that they reach."""
+        by_class: dict[str, set[tuple[int, int]]] = {}
+        for number, rows in watched.reached.items():
+            group = self._groups[number]
+            by_class.setdefault(group.class_name, set()).update((number, row) for row in rows)
+        for class_name, pairs in by_class.items():
+            table = self._store.tables[class_name]
+            live = {row for row in {row for _, row in pairs} if table.exists(row)}
+            asked = {pair for pair in pairs if pair[1] in live}
+            members = asked.intersection(self._tables.memberships(table.id, json.dumps(list(live))))
+            hits = asked.intersection(self._groups.matches(class_name, asked))
+            self._compare(class_name, watched, members, hits, effects)
+
+    def _volatile(self, watched: Watched, effects: _Effects) -> None:
+        """Evaluate anew what may depend on anything."""
+        for group in self._groups.volatile() if watched.touches else ():
+            members = {row for (row,) in self._store.connection.execute(self._groups.members_sql(group))}
+            hits = self._groups.all_matches(group)
+            self._compare(
+                group.class_name,
+                watched,
+                {(group.id, row) for row in members},
+                {(group.id, row) for row in hits},
+                effects,
+            )
+
+    def _compare(
+        self,
+        class_name: str,
+        watched: Watched,
+        members: set[tuple[int, int]],
+        hits: set[tuple[int, int]],
+        effects: _Effects,
+    ) -> None:
+        """Note the difference between members and hits; objects that were touched are dealt with as such."""
+        table = self._store.tables[class_name]
+        if members == hits:
+            return
+        for number, row in members - hits:
+            name = ObjectName(class_name, table.key_of(row))
+            effect = effects.of(number)
+            effect.kept.discard(name)
+            effect.lost.add(name)
+        for number, row in hits - members:
+            name = ObjectName(class_name, table.key_of(row))
+            effect, touch = effects.of(number), watched.touches.get(name)
+            if name in effect.lost and name in watched.touches:  # it was a member when this changeset came
+                effect.lost.discard(name)
+                effect.kept.add(name)
+            elif touch is not None and touch.is_new:
+                effect.kept.add(name)
+            else:
+                effect.arrived.add(name)
+        self._tables.remove_members(table.id, [(row, number) for number, row in members - hits])
+        self._tables.add_members(table.id, [(row, number) for number, row in hits - members])
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def _write(self, watched: Watched, effects: _Effects, version: int) -> None:
+        """Write the log, and what creates the objects that arrived."""
+        names = set(watched.touches)
+        erased = {name for name, touch in watched.touches.items() if touch.row_after is None}
+        rows = []
+        arrived: set[ObjectName] = set()
+        for number, effect in effects.by_group.items():
+            if not (effect.kept or effect.arrived or effect.lost):
+                continue
+            is_whole = not effect.arrived and effect.lost <= erased and effect.kept | effect.lost == names
+            if is_whole and not watched.has_schema:
+                rows.append(LogRow(number, version, None, b"", b""))
+            else:
+                kept, lost = encode_names(effect.kept), encode_names(effect.lost)
+                rows.append(LogRow(number, version, kept, encode_names(effect.arrived), lost))
+            arrived |= effect.arrived
+        if watched.has_schema:
+            rows.append(LogRow(EVERYBODY, version, b"", b"", b""))
+        self._tables.add_log(rows)
+        for name in arrived:
+            changeset = arrival_changeset(self._store, name)
+            self._tables.add_arrival(version, encode_names([name]), encode(changeset))
+
+
+class _Effects:
+    """Effects by group, made when first asked for."""
+
+    def __init__(self) -> None:
+        self.by_group: dict[int, Effect] = {}
+
+    def of(self, number: int) -> Effect:
+        effect = self.by_group.get(number)
+        if effect is None:
+            effect = self.by_group[number] = Effect()
+        return effect
+
+
+def arrival_changeset(store: Store, name: ObjectName) -> Changeset:
+    """Return what makes an object appear at a client that does not see it: whatever it has there goes first."""
+    row = store.tables[name.class_name].find(name.key)
+    assert row is not None
+    return Changeset([EraseObject(*name), *creation_instructions(store, name.class_name, name.key, row)])
+
+
+def _rows_read(read: Read, touches: Iterable[Touch], *, is_after: bool) -> set[int]:
+    """Return the rows of those objects that are touched where a query reads them."""
+    found = set()
+    for touch in touches:
+        row = touch.row_after if is_after else touch.row_before
+        if row is not None and (touch.is_structural or read.field in touch.fields):
+            found.add(row)
+    return found

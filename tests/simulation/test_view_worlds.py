@@ -1,0 +1,37 @@
+"""The oracle property of query-based synchronisation, over simulated worlds.
+
+After everything was exchanged, each client holds exactly what a naive evaluator of its queries selects of
+the server's objects: with random queries through links, lists, backlinks and subqueries, edits on both
+sides of the border of views, connections that break anywhere, and processes that start again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.simulation.views import ViewWorld
+
+CHUNKS = 8
+
+
+@pytest.mark.parametrize("has_readers", [False, True])
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_scenarios_88_and_89_clients_hold_what_their_queries_select(
+    chunk: int, has_readers: bool, seeds: int, tmp_path: Path
+) -> None:
+    """flx.md §7.10: whatever happened on the way. `--seeds N` runs a tenth of N worlds.
+
+    With readers, what they write while they may not is undone, so that in the end all the same holds.
+    """
+    for seed in range(chunk, max(CHUNKS, seeds // 10), CHUNKS):
+        directory = tmp_path / str(seed)
+        directory.mkdir()
+        world = ViewWorld(seed, directory, clients=2 + seed % 3, has_readers=has_readers)
+        try:
+            world.run(150 + 10 * (seed % 20))
+        except BaseException:
+            print(f"seed {seed}", *world.lines[-400:], sep="\n")
+            raise
+        finally:
+            world.close()

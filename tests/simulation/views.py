@@ -1,0 +1,733 @@
+"""Simulated worlds of query-based synchronisation: one server, clients that see parts, one thread, one seed.
+
+The drivers mirror `hinterland.server.realms` and `hinterland.sync.driver`: jobs of all sessions wait in one
+queue, only those whom a commit concerns are woken, messages travel one by one, connections break between
+any two of them, processes die between any two steps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tests.model.query import Evaluator, Node
+
+from hinterland.changeset.encoder import encode
+from hinterland.changeset.instructions import (
+    AddColumn,
+    AddInteger,
+    AddTable,
+    ArrayErase,
+    ArrayInsert,
+    Changeset,
+    CreateObject,
+    EraseObject,
+    Instruction,
+    Update,
+)
+from hinterland.protocol.client_connection import ClientConnection, ConnectionFailed
+from hinterland.protocol.client_flexible_session import FileQueries, FlexibleClientSession, QuerySet
+from hinterland.protocol.client_session import (
+    BootstrapReceived,
+    FileState,
+    IdentAssigned,
+    QueriesCompleted,
+    QueriesRefused,
+    SessionFailed,
+    SteadyReceived,
+    UploadWanted,
+    WritesUndone,
+)
+from hinterland.protocol.messages import (
+    BatchState,
+    Compensation,
+    Download,
+    DownloadEntry,
+    FlexibleDownload,
+    UploadEntry,
+    describe,
+    parse_from_client,
+    parse_from_server,
+)
+from hinterland.protocol.server_connection import ServerConnection
+from hinterland.protocol.server_flexible_session import FlexibleSession
+from hinterland.protocol.server_session import CloseSession, OpenRealm, ServerSession
+from hinterland.query.parser import parse
+from hinterland.server.realm_file import Job, RealmFile, deliver
+from hinterland.server.views.tables import EVERYBODY
+from hinterland.server.views.views import ViewPolicy
+from hinterland.store.applier import apply
+from hinterland.store.client_history import ClientHistory, FileIdent
+from hinterland.store.store import Store
+from hinterland.sync.integration import Integrator, to_wire
+from hinterland.values import ClassKind, CollectionType, Link, PropertyType
+
+SINGLE, LIST = CollectionType.SINGLE, CollectionType.LIST
+P = PropertyType
+ITEMS, DEPTS = 8, 4
+OWNERS = ("ada", "bob", "cy")
+SCHEMA: list[Instruction] = [
+    AddTable("Item", ClassKind.TOP_LEVEL, "_id", P.INT),
+    AddTable("Dept", ClassKind.TOP_LEVEL, "_id", P.INT),
+    AddColumn("Item", "owner", P.STRING, True, SINGLE),
+    AddColumn("Item", "n", P.INT, False, SINGLE),
+    AddColumn("Item", "m", P.INT, True, SINGLE),
+    AddColumn("Item", "done", P.BOOL, False, SINGLE),
+    AddColumn("Item", "dept", P.LINK, True, SINGLE, "Dept"),
+    AddColumn("Item", "friends", P.LINK, False, LIST, "Item"),
+    AddColumn("Item", "ints", P.INT, False, LIST),
+    AddColumn("Dept", "name", P.STRING, True, SINGLE),
+    AddColumn("Dept", "size", P.INT, False, SINGLE),
+    AddColumn("Dept", "boss", P.LINK, True, SINGLE, "Dept"),
+]
+FIELDS = {
+    "Item": ("owner", "n", "m", "done", "dept", "friends", "ints"),
+    "Dept": ("name", "size", "boss"),
+}
+
+
+def random_condition(random: Random, class_name: str, depth: int = 2) -> str:
+    """Return a condition that the naive evaluator knows, too."""
+    if depth and random.random() < 0.4:
+        parts = [random_condition(random, class_name, depth - 1) for _ in range(random.choice((2, 2, 3)))]
+        if random.random() < 0.3:
+            return f"NOT ({parts[0]})"
+        return "(" + random.choice((" AND ", " OR ")).join(parts) + ")"
+    n = random.randrange(4)
+    operator = random.choice(("==", "!=", "<", ">=", "<=", ">"))
+    if class_name == "Dept":
+        return random.choice(
+            (
+                f'name == "{random.choice(OWNERS)}"',
+                f"size {operator} {n}",
+                f'boss.name == "{random.choice(OWNERS)}"',
+                f"boss.boss.size {operator} {n}",
+                "boss == NULL",
+                f"@links.Item.dept.n {operator} {n}",
+                f"@links.Item.dept.@count {operator} {n}",
+                "TRUEPREDICATE",
+            )
+        )
+    return random.choice(
+        (
+            f'owner == "{random.choice(OWNERS)}"',
+            f'owner == "{random.choice(OWNERS)}"',
+            f'owner IN {{"{random.choice(OWNERS)}", "{random.choice(OWNERS)}"}}',
+            "owner == NULL",
+            f"n {operator} {n}",
+            f"m {operator} {n}",
+            f"n BETWEEN {{{n}, {n + 1}}}",
+            f"n IN {{{n}, {n + 2}}}",
+            f"_id == {random.randrange(ITEMS)}",
+            "done == true",
+            f'owner BEGINSWITH "{random.choice("abc")}"',
+            f'dept.name == "{random.choice(OWNERS)}"',
+            f"dept.size {operator} {n}",
+            f'dept.boss.name == "{random.choice(OWNERS)}"',
+            "dept == NULL",
+            "dept.boss != NULL",
+            f"ints.@count {operator} {n}",
+            f"ANY ints == {n}",
+            f"friends.@count {operator} {n % 3}",
+            f"ANY friends.n {operator} {n}",
+            f'friends.dept.name == "{random.choice(OWNERS)}"',
+            f"SUBQUERY(friends, $x, $x.n > {n}).@count > 0",
+            f'SUBQUERY(friends, $x, $x.dept.name == "{random.choice(OWNERS)}").@count >= 1',
+            f"friends.@sum.n {operator} {n}",
+            f"@links.Item.friends.n {operator} {n}",
+            f"@links.Item.friends.@count > {n % 2}",
+            "TRUEPREDICATE",
+            "FALSEPREDICATE",
+        )
+    )
+
+
+def random_queries(random: Random) -> str:
+    """Return what QUERY carries: conditions on none, one or both classes."""
+    names = [name for name in ("Item", "Dept") if random.random() < 0.7]
+    content = {}
+    for name in names:
+        parts = {random_condition(random, name) for _ in range(random.choice((1, 1, 2)))}
+        content[name] = " OR ".join(f"({one})" for one in sorted(parts))
+    return json.dumps(content, separators=(",", ":"), sort_keys=True)
+
+
+# -- what clients and the server hold ---------------------------------------------------------------
+
+
+def rows_of(store: Store, class_name: str) -> dict[Any, dict[str, Any]]:
+    """Return the objects of a class: links as keys, also those that lead nowhere."""
+    table = store.tables.get(class_name)
+    if table is None:
+        return {}
+    found: dict[Any, dict[str, Any]] = {}
+    for image in store.connection.execute(table.select_all_sql).fetchall():
+        row, values = image[0], image[1:]
+        content: dict[str, Any] = {}
+        for name, column in table.columns.items():
+            raw = values[column.index]
+            if column.type is P.LINK and raw is not None:
+                raw = store.tables[column.property.target or ""].key_of(raw)
+            content[name] = raw
+        for name, side in table.sides.items():
+            elements = side.values(row)  # type: ignore[union-attr]
+            if side.type is P.LINK:
+                target = store.tables[side.property.target or ""]
+                elements = [target.key_of(int(one)) for one in elements]  # type: ignore[arg-type]
+            content[name] = list(elements)
+        found[table.key_of(row)] = content
+    return found
+
+
+def nodes_of(store: Store) -> dict[str, dict[Any, Node]]:
+    """Return a graph of all objects for the naive evaluator; links that lead nowhere are null or absent."""
+    rows = {name: rows_of(store, name) for name in FIELDS}
+    nodes = {name: {key: Node(key) for key in rows[name]} for name in FIELDS}
+    for name, objects in rows.items():
+        for key, values in objects.items():
+            node = nodes[name][key]
+            for field_name, value in values.items():
+                if field_name in ("dept", "boss"):
+                    node.values[field_name] = nodes["Dept"].get(value)
+                elif field_name == "friends":
+                    node.values[field_name] = [nodes["Item"][one] for one in value if one in nodes["Item"]]
+                elif field_name == "done":
+                    node.values[field_name] = bool(value)
+                else:
+                    node.values[field_name] = value
+    return nodes
+
+
+class _Evaluator(Evaluator):
+    """The naive evaluator over objects of two classes."""
+
+    def __init__(self, nodes: dict[str, dict[Any, Node]]) -> None:
+        super().__init__([])
+        self.by_class = nodes
+        self.backlinks = _Backlinks(nodes)  # type: ignore[assignment]
+
+    def reach(self, steps: Any, obj: Node) -> Any:
+        """Follow a path; inside a SUBQUERY it starts with the variable."""
+        return super().reach(steps[1:] if steps and steps[0].name.startswith("$") else steps, obj)
+
+
+class _Backlinks:
+    def __init__(self, nodes: dict[str, dict[Any, Node]]) -> None:
+        self.nodes = nodes
+
+    def of(self, node: Node, name: str) -> list[Node]:
+        found = []
+        for one in self.nodes["Item" if name in ("dept", "friends") else "Dept"].values():
+            value = one.values[name]
+            references = value if isinstance(value, list) else [value]
+            found += [one] * sum(other is node for other in references)
+        return found
+
+
+def wanted_view(server: Store, queries: str) -> dict[str, dict[Any, dict[str, Any]]]:
+    """Return what a client must hold: what the naive evaluator selects of the server's objects."""
+    nodes = nodes_of(server)
+    found = {}
+    for name in FIELDS:
+        text = json.loads(queries).get(name, "FALSEPREDICATE")
+        evaluator = _Evaluator(nodes)
+        keys = [key for key, node in nodes[name].items() if all(evaluator.holds(s, node) for s in parse(text).steps)]
+        rows = rows_of(server, name)
+        found[name] = {key: rows[key] for key in keys}
+    return found
+
+
+# -- the wire -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Link_:
+    """A connection: messages under way in both directions."""
+
+    machine: ServerConnection
+    up: deque[bytes] = field(default_factory=deque)
+    down: deque[bytes] = field(default_factory=deque)
+
+
+class ViewServer:
+    """The server process with one query-based realm."""
+
+    def __init__(
+        self, directory: Path, random: Random, log: Callable[[str], None], policy: ViewPolicy | None = None
+    ) -> None:
+        self.path = directory / "server.realm"
+        self.policy = policy
+        self.random = random
+        self.log = log
+        self.bytes_max = random.choice((1, 200, 100_000))
+        self.clock = 1_700_000_000.0
+        self.start()
+
+    def start(self) -> None:
+        random = self.random
+        self.file = RealmFile(
+            Store.open(self.path, durable=False),
+            version_salt=random.randrange(1, 2**63),
+            make_salt=lambda: random.randrange(1, 2**63),
+            clock=lambda: self.clock,
+            download_bytes_max=self.bytes_max,
+            view_policy=self.policy,
+        )
+        self.links: list[Link_] = []
+        self.sessions: dict[ServerSession, Link_] = {}
+        self.jobs: list[Job] = []
+        self.version = self.file.version
+
+    def restart(self) -> None:
+        self.log("server restarts")
+        self.file.close()
+        self.start()
+
+    def connect(self) -> Link_:
+        link = Link_(ServerConnection(is_flexible=True, path="/shared/x", user="u"))
+        self.links.append(link)
+        self.pump(link)
+        return link
+
+    def drop(self, link: Link_) -> None:
+        if link in self.links:
+            self.links.remove(link)
+            link.machine.lost()
+            self.pump(link)
+
+    def receive(self, link: Link_) -> None:
+        link.machine.receive(link.up.popleft())
+        self.pump(link)
+
+    def pump(self, link: Link_) -> None:
+        """Carry out what the machine requests; send what it says, a message at a time."""
+        machine = link.machine
+        while machine.has_requests or machine.has_output:
+            for request in machine.take_requests():
+                session = request.session
+                if isinstance(request, OpenRealm):
+                    self.sessions[session] = link
+                    session.realm_opened()
+                elif isinstance(request, CloseSession):
+                    self.sessions.pop(session, None)
+                else:
+                    self.jobs.append(request)
+            link.down.extend(machine.take_output())
+            if self.random.random() < 0.8:
+                machine.unblock()
+
+    def run_jobs(self) -> None:
+        jobs, self.jobs = self.jobs, []
+        self.clock += 1
+        answers = self.file.process(jobs)
+        affected = self.file.take_affected()
+        grew = self.file.version > self.version
+        self.version = self.file.version
+        for job, answer in zip(jobs, answers, strict=True):
+            deliver(job, answer)
+        for job in jobs:
+            if job.session in self.sessions:
+                if grew:
+                    job.session.history_grew(self.version, self.file.version_salt)
+                job.session.produce()
+        for session in list(self.sessions):
+            assert isinstance(session, FlexibleSession)
+            if grew and (EVERYBODY in affected or session.groups & affected):
+                session.history_grew(self.version, self.file.version_salt)
+        for link in list(self.links):
+            link.machine.unblock()
+            self.pump(link)
+
+
+class ViewClient:
+    """One client device: a real file and history, a flexible session, and query sets kept beside them."""
+
+    def __init__(
+        self,
+        name: str,
+        directory: Path,
+        random: Random,
+        log: Callable[[str], None],
+        schema: Sequence[Instruction] = SCHEMA,
+    ) -> None:
+        self.name = name
+        self.path = directory / f"{name}.realm"
+        self.random = random
+        self._log = log
+        self.upload_bytes_soft = random.choice((1, 300, 100_000))
+        self.skew = random.choice((0, 0, -5, 5, 100))
+        self.active = QuerySet(0)
+        self.is_complete = False
+        self.pending: dict[int, QuerySet] = {0: QuerySet(0)}
+        self.last_version = 0
+        self.undone: list[Compensation] = []
+        self.refused: dict[int, str] = {}
+        self.may_be_refused = False
+        self.link: Link_ | None = None
+        self.store = Store.open(self.path, durable=False)
+        with self.store.begin_write() as transaction:
+            ClientHistory.create_tables(transaction)
+            apply(transaction, Changeset(list(schema)))
+            transaction.flush()
+            ClientHistory.append_local(transaction, self.store.version + 1, encode(Changeset(list(schema))), 0)
+        self.start()
+
+    def log(self, text: str) -> None:
+        self._log(f"{self.name}: {text}")
+
+    # -- the process -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self.integrator = Integrator(self.store)
+        self.history = ClientHistory(self.store.connection)
+        self.machine = ClientConnection(is_flexible=True)
+        ident = self.history.ident
+        state = FileState(ident.ident, ident.salt, to_wire(self.history.progress), self.store.version)
+        queries = FileQueries(self.active, self.is_complete, tuple(self.pending.values()))
+        self.session: FlexibleClientSession = self.machine.add_flexible_session(state, queries)
+        self.parts: list[DownloadEntry] = []
+
+    def restart(self) -> None:
+        self.log("restarts")
+        self.disconnect()
+        self.store.close()
+        self.store = Store.open(self.path, durable=False)
+        self.start()
+
+    # -- the application ---------------------------------------------------------------------------
+
+    def subscribe(self, queries: str | None = None) -> None:
+        self.last_version += 1
+        queries = random_queries(self.random) if queries is None else queries
+        self.store.refresh()
+        one = QuerySet(self.last_version, queries, self.store.version, self.history.progress.download_server)
+        self.log(f"subscribes {one}")
+        self.pending[one.version] = one
+        self.session.subscribe(one)
+
+    def write(self, now: int) -> None:
+        """Make a random local commit."""
+        random = self.random
+        count = random.choice((1, 1, 2, 4))
+        self.commit(now + self.skew, (lambda: random_change(random, self.store) for _ in range(count)))
+
+    def commit(self, timestamp: int, changes: Iterable[Callable[[], list[Instruction]]]) -> None:
+        """Make a local commit of changes, each made when those before it are applied."""
+        made: list[Instruction] = []
+        with self.store.begin_write() as transaction:
+            for change in changes:
+                one = change()
+                apply(transaction, Changeset(list(one)))
+                transaction.flush()
+                made += one
+            version = self.store.version + 1
+            data = encode(Changeset(made)) if made else b""
+            ClientHistory.append_local(transaction, version, data, max(0, timestamp))
+        self.log(f"commits {version}: {made}")
+        self.session.advance(version)
+
+    # -- the connection ----------------------------------------------------------------------------
+
+    def connect(self, link: Link_) -> None:
+        self.link = link
+        self.machine.connected(is_fast=self.random.random() < 0.3)
+        self.handle_events()
+
+    def disconnect(self) -> Link_ | None:
+        link, self.link = self.link, None
+        if link is not None:
+            self.machine.disconnected()
+            self.handle_events()
+        return link
+
+    def send(self) -> bool:
+        assert self.link is not None
+        data = self.machine.next_message()
+        self.handle_events()
+        if data is None:
+            data = self.machine.next_message()
+        if data is None:
+            return False
+        self.log(f"sends {describe(parse_from_client(data, is_flexible=True))}")
+        self.link.up.append(data)
+        return True
+
+    def receive(self) -> None:
+        assert self.link is not None
+        data = self.link.down.popleft()
+        self.log(f"gets {describe(parse_from_server(data, is_flexible=True))}")
+        self.machine.receive(data)
+        self.handle_events()
+
+    def handle_events(self) -> None:
+        while (event := self.machine.next_event()) is not None:
+            match event:
+                case IdentAssigned():
+                    with self.store.begin_write() as transaction:
+                        ident = FileIdent(event.ident, event.salt)
+                        ClientHistory.store_ident(transaction, ident, lambda changeset, _: changeset)
+                    event.session.ident_stored(self.store.version)
+                case BootstrapReceived():
+                    self.bootstrap(event)
+                case SteadyReceived():
+                    self.integrate(event.download, list(event.download.entries))
+                case UploadWanted():
+                    self.upload(event)
+                case QueriesCompleted():
+                    self.is_complete = True
+                case QueriesRefused():
+                    assert self.may_be_refused, f"{self.name}: {event.message}"
+                    self.refused[event.query_version] = event.message
+                    del self.pending[event.query_version]
+                case WritesUndone():
+                    self.undone.append(event.compensation)
+                    self.log(f"hears of {event.compensation}")
+                case SessionFailed():
+                    self.log(f"session failed: {event.reaction.error}")
+                    assert event.reaction.retries, f"{self.name}: the server refused for good: {event.reaction.error}"
+                    event.session.resume()
+                case ConnectionFailed():
+                    raise AssertionError(f"{self.name}: the connection failed: {event.reaction.error}")
+
+    def bootstrap(self, event: BootstrapReceived) -> None:
+        if event.is_first:
+            self.parts = []
+        self.parts += event.download.entries
+        if event.download.batch_state is BatchState.MORE:
+            self.session.part_stored()
+            return
+        parts, self.parts = self.parts, []
+        assert parts, "a bootstrap without any changeset (flx.md §0 rule 2)"
+        version = event.download.query_version
+        if version in self.pending:
+            self.active, self.is_complete = self.pending[version], False
+        self.pending = {number: one for number, one in self.pending.items() if number > version}
+        self.integrate(event.download, parts)
+
+    def integrate(self, download: FlexibleDownload, entries: list[DownloadEntry]) -> None:
+        done = self.integrator.integrate(Download(download.session, download.progress, 0, tuple(entries)))
+        self.session.integrated(done.progress, done.version)
+
+    def upload(self, event: UploadWanted) -> None:
+        self.store.refresh()
+        batch = self.history.uploadable(
+            event.after, self.store.version, until=event.until, bytes_soft=self.upload_bytes_soft
+        )
+        entries = tuple(
+            UploadEntry(one.version, one.remote_version, one.timestamp, 0, one.changeset) for one in batch.entries
+        )
+        self.machine.upload(event, entries, batch.progress_client, batch.progress_server, batch.locked_server)
+
+    @property
+    def queries(self) -> str:
+        """What the newest query set asks for."""
+        return (list(self.pending.values()) or [self.active])[-1].query
+
+    @property
+    def rows(self) -> dict[str, dict[Any, dict[str, Any]]]:
+        self.store.refresh()
+        return {name: rows_of(self.store, name) for name in FIELDS}
+
+
+def random_change(random: Random, store: Store) -> list[Instruction]:
+    """Return instructions that a client could make: on objects that it holds, or that it creates."""
+    name = random.choice(("Item", "Item", "Item", "Dept"))
+    table = store.tables[name]
+    key = random.randrange(ITEMS if name == "Item" else DEPTS)
+    row = table.find(key)
+    if row is None:
+        if random.random() < 0.5:
+            return []
+        return [CreateObject(name, key), *(random_update(random, store, name, key) for _ in range(3))]
+    if random.random() < 0.12:
+        return [EraseObject(name, key)]
+    if name == "Item" and random.random() < 0.3:
+        field_name = random.choice(("friends", "ints"))
+        size = len(table.sides[field_name].values(row))  # type: ignore[union-attr]
+        if size and random.random() < 0.4:
+            return [ArrayErase(name, key, field_name, [random.randrange(size)], size)]
+        value: Any = random.randrange(5) if field_name == "ints" else Link("Item", random.randrange(ITEMS))
+        if isinstance(value, Link) and table.find(value.key) is None:
+            return []
+        return [ArrayInsert(name, key, field_name, [random.randint(0, size)], value, size)]
+    if name == "Item" and random.random() < 0.15:
+        return [AddInteger(name, key, "n", [], random.choice((-1, 1)))]
+    return [random_update(random, store, name, key)]
+
+
+def random_update(random: Random, store: Store, name: str, key: int) -> Instruction:
+    if name == "Dept":
+        choices: list[tuple[str, Any]] = [
+            ("name", random.choice((*OWNERS, None))),
+            ("size", random.randrange(5)),
+            ("boss", random_link(random, store, "Dept", DEPTS)),
+        ]
+    else:
+        choices = [
+            ("owner", random.choice((*OWNERS, None))),
+            ("n", random.randrange(5)),
+            ("m", random.choice((None, 0, 1, 2))),
+            ("done", random.random() < 0.5),
+            ("dept", random_link(random, store, "Dept", DEPTS)),
+        ]
+    field_name, value = random.choice(choices)
+    return Update(name, key, field_name, [], value)
+
+
+def random_link(random: Random, store: Store, name: str, count: int) -> Link | None:
+    key = random.randrange(count)
+    return Link(name, key) if store.tables[name].find(key) is not None else None
+
+
+class ViewWorld:
+    """Everything, and the transcript.
+
+    With `has_readers`, sessions lose the right to write, and get it back, once the realm has its classes.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        directory: Path,
+        *,
+        clients: int,
+        schema: Sequence[Instruction] = SCHEMA,
+        policy: ViewPolicy | None = None,
+        has_readers: bool = False,
+    ) -> None:
+        self.has_readers = has_readers
+        self.random = Random(seed)
+        self.lines: list[str] = []
+        self.directory = directory
+        self.schema = schema
+        self.server = ViewServer(directory, self.random, self.lines.append, policy)
+        self.clients: list[ViewClient] = []
+        for _ in range(clients):
+            self.add_client()
+        self.now = 0
+
+    def add_client(self) -> ViewClient:
+        """Add another device."""
+        name = f"c{len(self.clients)}"
+        client = ViewClient(name, self.directory, self.random, self.lines.append, self.schema)
+        self.clients.append(client)
+        return client
+
+    def run(self, steps: int) -> None:
+        for _ in range(steps):
+            self.step()
+        self.settle()
+        self.check()
+
+    def step(self) -> None:
+        random = self.random
+        client = random.choice(self.clients)
+        self.now += 1
+        if self.has_readers and self.server.sessions and "Item" in self.server.file.store.tables:
+            self.rule(random.choice(list(self.server.sessions)))
+        dice = random.random()
+        if dice < 0.12:
+            client.write(self.now)
+        elif dice < 0.15:
+            client.subscribe()
+        elif dice < 0.165:
+            self.cut(client)
+        elif dice < 0.17:
+            self.cut(client)
+            client.restart()
+        elif dice < 0.173:
+            for one in self.clients:
+                self.cut(one)
+            self.server.restart()
+        else:
+            self.move(client)
+
+    def rule(self, session: ServerSession) -> None:
+        """Perhaps change what a session may do."""
+        if self.random.random() < 0.03:
+            can_write = not session.can_write
+            self.lines.append(f"session of file {session.ident} {'may' if can_write else 'must not'} write")
+            session.set_rights(can_write=can_write, can_change_schema=True)
+
+    def cut(self, client: ViewClient) -> None:
+        link = client.disconnect()
+        if link is not None:
+            client.log("loses its connection")
+            self.server.drop(link)
+
+    def move(self, client: ViewClient) -> None:
+        """Let something happen on a client's connection."""
+        link = client.link
+        if link is None:
+            client.connect(self.server.connect())
+            return
+        if link not in self.server.links:
+            client.disconnect()
+            return
+        choices: list[Callable[[], object]] = [client.send]
+        if link.up:
+            choices += [lambda: self.server.receive(link)] * 2
+        if link.down:
+            choices += [client.receive] * 2
+        if self.server.jobs:
+            choices.append(self.server.run_jobs)
+        self.random.choice(choices)()
+
+    def settle(self) -> None:
+        """Let everything be exchanged, without further faults."""
+        self.lines.append("-- settling")
+        for _ in range(4):  # what is undone at one client may be news for others
+            for client in self.clients:
+                client.session.request_mark()
+            rounds = 0
+            while self.exchange():
+                rounds += 1
+                assert rounds < 500, "the exchange does not end"
+
+    def exchange(self) -> bool:
+        """Do whatever can be done; return whether there was anything."""
+        busy = False
+        for client in self.clients:
+            if client.link is None or client.link not in self.server.links:
+                client.disconnect()
+                client.connect(self.server.connect())
+                busy = True
+            link = client.link
+            assert link is not None
+            while client.send():
+                busy = True
+            while link.up:
+                self.server.receive(link)
+                busy = True
+            while link.down:
+                client.receive()
+                busy = True
+        if self.server.jobs:
+            self.server.run_jobs()
+            busy = True
+        return busy
+
+    def check(self) -> None:
+        """Each client holds exactly what its queries select of what the server holds."""
+        store = self.server.file.store
+        store.refresh()
+        for client in self.clients:
+            assert not client.pending, f"{client.name}: {client.pending} never came into force"
+            assert client.is_complete, f"{client.name}: {client.active} never completed"
+            wanted = wanted_view(store, client.active.query)
+            found = client.rows
+            for name in FIELDS:
+                assert found[name] == wanted[name], (
+                    f"{client.name}: {name} by {client.active.query}:\nholds  {found[name]}\nshould {wanted[name]}"
+                )
+        store.end_read()
+
+    def close(self) -> None:
+        self.server.file.close()
+        for client in self.clients:
+            client.store.close()
