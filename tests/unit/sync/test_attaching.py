@@ -281,6 +281,14 @@ def test_a_crash_leaves_all_or_nothing(user: hl.SyncUser, tmp_path: Path) -> Non
         assert len(history_of(synced)) == 3
 
 
+def content(path: Path) -> bytes:
+    """Return what a file holds: nothing if it has gone meanwhile, as logs do when a session ends."""
+    try:
+        return path.read_bytes() if path.is_file() else b""
+    except FileNotFoundError:
+        return b""
+
+
 def test_encrypted_realms_are_attached_with_their_keys(user: hl.SyncUser, tmp_path: Path) -> None:
     """The synchronised realm has a key of its own; nothing readable is left of either."""
     old, new = bytes(range(64)), bytes(range(64, 128))
@@ -292,6 +300,5 @@ def test_encrypted_realms_are_attached_with_their_keys(user: hl.SyncUser, tmp_pa
     with hl.Realm.attach(hidden, target) as synced:
         assert synced.object(Company, "Secret Ltd") is not None
 
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert not [path for path in files if b"Secret Ltd" in path.read_bytes()]
+    assert not [path for path in tmp_path.rglob("*") if b"Secret Ltd" in content(path)]
     assert not (tmp_path / "hidden.hldb").exists()
