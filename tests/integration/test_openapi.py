@@ -17,7 +17,7 @@ from hinterland.server import Config, ObjectServer
 from hinterland.server.mail import Mail
 from hinterland.server.rate_limits import RateLimits
 
-EXAMPLES = 12
+EXAMPLES = 72
 
 UNLIMITED = RateLimits(*[None] * 6)
 
