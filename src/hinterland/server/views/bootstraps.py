@@ -52,19 +52,17 @@ def bootstrap_content(
     Args:
         store: The realm's file, with all that was written flushed.
         groups: The queries in use.
-        old: At most one group per class.
-        new: Likewise.
+        old: The groups that the client saw by.
+        new: Those that it is to see by.
         with_schema: Whether all classes and properties come first.
         again: Objects that are sent as they are, or taken away, whatever the views say.
     """
-    before = {groups[number].class_name: number for number in old}
-    after = {groups[number].class_name: number for number in new}
     moved: list[ObjectName] = []
     rows: list[tuple[ObjectName, int | None]] = []
-    for class_name in sorted({*before, *after}):
-        rows += _difference(store, groups, class_name, before.get(class_name), after.get(class_name))
+    for class_name in sorted(groups.seen_classes({*old, *new})):
+        rows += _difference(store, groups, class_name, old, new)
     known = {name for name, _ in rows}
-    rows += [(name, _row_in(store, groups, after, name)) for name in again if name not in known]
+    rows += [(name, _row_in(store, groups, new, name)) for name in again if name not in known]
     moved = [name for name, _ in rows]
     schema = schema_instructions(store.schema) if with_schema else _filler(store, is_needed=not rows)
     changesets = [] if not schema else [encode(Changeset(schema))]
@@ -100,29 +98,31 @@ def _part(body: list[bytes], estimate: float) -> BootstrapPart:
 
 
 def _difference(
-    store: Store, groups: Groups, class_name: str, old: int | None, new: int | None
+    store: Store, groups: Groups, class_name: str, old: Collection[int], new: Collection[int]
 ) -> Iterator[tuple[ObjectName, int | None]]:
     """Return the objects of a class that leave (without a row) and that enter (with one)."""
-    if old == new:
+    one, other = _seen_sql(groups, class_name, old), _seen_sql(groups, class_name, new)
+    if one == other:
         return
     table = store.tables[class_name]
-    one = "SELECT NULL WHERE 0" if old is None else groups.members_sql(groups[old])
-    other = "SELECT NULL WHERE 0" if new is None else groups.members_sql(groups[new])
     execute = store.connection.execute
-    for (row,) in execute(f"{one} EXCEPT {other}").fetchall():
+    for (row,) in execute(f"SELECT * FROM ({one}) EXCEPT SELECT * FROM ({other})").fetchall():
         yield ObjectName(class_name, table.key_of(row)), None
-    for (row,) in execute(f"{other} EXCEPT {one}").fetchall():
+    for (row,) in execute(f"SELECT * FROM ({other}) EXCEPT SELECT * FROM ({one})").fetchall():
         yield ObjectName(class_name, table.key_of(row)), row
 
 
-def _row_in(store: Store, groups: Groups, view: dict[str, int], name: ObjectName) -> int | None:
+def _seen_sql(groups: Groups, class_name: str, numbers: Collection[int]) -> str:
+    """Return the SELECT of the rows of a class that the clients of some groups see."""
+    found = [sql for number in sorted(numbers) for sql in groups.seen_sql(groups[number], class_name)]
+    return " UNION ".join(found) if found else "SELECT NULL WHERE 0"
+
+
+def _row_in(store: Store, groups: Groups, view: Collection[int], name: ObjectName) -> int | None:
     """Return the row of an object if it is in a view."""
     table = store.tables.get(name.class_name)  # a reader may have a class that the realm has not
     row = None if table is None else table.find(name.key)
-    number = view.get(name.class_name)
-    if table is None or row is None or number is None or not groups.is_member(number, table.id, row):
-        return None
-    return row
+    return row if row is not None and groups.sees(view, name.class_name, row) else None
 
 
 def _filler(store: Store, *, is_needed: bool) -> list[Instruction]:

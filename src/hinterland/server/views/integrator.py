@@ -33,6 +33,8 @@ from hinterland.protocol.codec import UploadEntry
 from hinterland.protocol.server_session import Cursor
 from hinterland.server.integration import Integrator
 from hinterland.server.schema_guard import check_schema_unchanged
+from hinterland.server.views.closure_tracker import AgreedFilter, ClosureTracker
+from hinterland.server.views.effects import Effect, Touch, net_effect
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.projection import SCHEMA, project, touched_names
 from hinterland.server.views.tables import (
@@ -44,7 +46,7 @@ from hinterland.server.views.tables import (
     decode_names,
     encode_names,
 )
-from hinterland.server.views.tracker import Effect, Touch, Tracker, arrival_changeset
+from hinterland.server.views.tracker import Tracker, arrival_changeset
 from hinterland.store.applier import apply
 from hinterland.store.contents import add_column, add_table
 from hinterland.store.server_history import SERVER_IDENT, ClientRecord, HistoryEntry, Newest, ServerHistory
@@ -114,6 +116,15 @@ class ViewIntegrator(Integrator):
         self._moves: dict[tuple[int, int], Touched] = {}
         self.affected: set[int] = set()
         """Groups whose clients have something new to see, since the owner last cleared it."""
+
+    @property
+    def closures(self) -> ClosureTracker:
+        """What keeps the closures of groups."""
+        return self._tracker.closures
+
+    def set_agreed_filter(self, agreed_filter: AgreedFilter) -> None:
+        """Set whom to ask what may be read of classes that are new."""
+        self._tracker.agreed_filter = agreed_filter
 
     def forget(self) -> None:
         """See `Integrator.forget`."""
@@ -363,10 +374,7 @@ class ViewIntegrator(Integrator):
     def _sees(self, groups: frozenset[int], name: ObjectName) -> bool:
         """Return whether clients of these groups see an object."""
         row = self._row(name)
-        if row is None:
-            return False
-        class_id = self._store.tables[name.class_name].id
-        return any(self._groups.is_member(number, class_id, row) for number in self._on_class(groups, name.class_name))
+        return row is not None and self._groups.sees(groups, name.class_name, row)
 
     def _on_class(self, groups: frozenset[int], class_name: str) -> list[int]:
         return [number for number in groups if self._groups[number].class_name == class_name]
@@ -392,11 +400,8 @@ class ViewIntegrator(Integrator):
         that it made outside its own view, and the proper state of those whose changes were refused.
         """
         found: list[Instruction] = []
-        lost: set[ObjectName] = set()
-        arrived: set[ObjectName] = set()
-        for number in groups & effects.keys():
-            lost |= effects[number].lost
-            arrived |= effects[number].arrived
+        net = net_effect(effects[number] for number in groups & effects.keys())
+        lost, arrived = net.lost, net.arrived
         for name, touch in touches.items():
             if touch.row_after is None:
                 lost.discard(name)  # the client erased it
@@ -426,18 +431,17 @@ class ViewIntegrator(Integrator):
         is_whole = any(row.kept is None for row in rows)
         if is_whole and not any(row.arrived or row.lost for row in rows):
             return changeset
-        kept: set[ObjectName] = set()
-        lost: list[ObjectName] = []
-        arrivals = []
-        with_schema = False
-        for row in rows:
-            with_schema = with_schema or row.group == EVERYBODY
-            kept.update(decode_names(row.kept or b""))
-            lost += decode_names(row.lost)
-            arrivals += [
-                decode(self._tables.arrival(version, encode_names([name]))) for name in decode_names(row.arrived)
-            ]
-        return project(changeset, None if is_whole else kept, arrivals, lost, with_schema=with_schema)
+        net = net_effect(
+            Effect(
+                touched_names(changeset.instructions) if row.kept is None else set(decode_names(row.kept)),
+                set(decode_names(row.arrived)),
+                set(decode_names(row.lost)),
+            )
+            for row in rows
+        )
+        arrivals = [decode(self._tables.arrival(version, encode_names([name]))) for name in net.arrived]
+        with_schema = any(row.group == EVERYBODY for row in rows)
+        return project(changeset, None if is_whole else net.kept, arrivals, net.lost, with_schema=with_schema)
 
     def stamp(self, version: int) -> tuple[int, int]:
         """Return timestamp and origin of a version."""

@@ -20,6 +20,7 @@ from hinterland.protocol.server_flexible_session import Bootstrap, ViewBatch, Vi
 from hinterland.protocol.server_session import ChangeView, Cursor, ReadView
 from hinterland.server.tail import DOWNLOAD_BYTES_MAX
 from hinterland.server.views.bootstraps import BootstrapContent, bootstrap_content, bootstrap_parts
+from hinterland.server.views.closures import closure_text
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.integrator import OpenRules, ViewIntegrator, WriteRules
 from hinterland.server.views.projection import touched_names
@@ -114,6 +115,7 @@ class Views:
             rules=policy.rules,
             may_create_outside=policy.may_create_outside,
         )
+        self.integrator.set_agreed_filter(self._agreed_filter)
         self._projected: OrderedDict[tuple[int, tuple[int, ...]], bytes] = OrderedDict()
         self._projected_bytes = 0
         self._logs: dict[tuple[frozenset[int], int, int], dict[int, list[LogRow]]] = {}
@@ -207,20 +209,37 @@ class Views:
         Raises:
             QueryRefusedError: One does not fit the schema.
         """
-        wanted = [(one, self._read_filter(user, one.class_name)) for one in queries]
-        for one, condition in wanted:
-            if self._groups.find(one.class_name, one.text, condition) is None:
+        wanted = [(one, self._read_filter(user, one.class_name), self._closure_of(user, one)) for one in queries]
+        for one, condition, closure in wanted:
+            if self._groups.find(one.class_name, one.text, condition, closure) is None:
                 try:
                     self._groups.compile(one.class_name, one.text, condition)
                 except QueryError as error:
                     raise QueryRefusedError(f"Invalid query: {one.class_name}: {error}") from None
         found = set()
-        for one, condition in wanted:
-            group = self._groups.find(one.class_name, one.text, condition)
+        for one, condition, closure in wanted:
+            group = self._groups.find(one.class_name, one.text, condition, closure)
             if group is None:
-                group = self._groups.add(one.class_name, one.text, condition)
+                group = self._groups.add(one.class_name, one.text, condition, closure)
+                if closure:
+                    self.integrator.closures.build(group)
             found.add(group.id)
+        self._groups.join(found)
         return frozenset(found)
+
+    def _closure_of(self, user: str, query: ClassQuery) -> str:
+        """Return the identity of the closure of a query, "" for none."""
+        if query.links == "none":
+            return ""
+        return closure_text(
+            query.class_name, query.include, self._store.schema, lambda name: self._read_filter(user, name)
+        )
+
+    def _agreed_filter(self, group: int, class_name: str) -> str | None:
+        """Return what all users of a group may read of a class; None if they differ."""
+        users = {client.user for client in map(self._history.client, self._tables.clients_of(group)) if client}
+        found = {self._read_filter(user, class_name) for user in users}
+        return found.pop() if len(found) == 1 else None
 
     def _bootstrap(
         self,
