@@ -35,6 +35,9 @@ __all__ = ["ClosureTracker"]
 
 ORDERS_PER_VERSION: Final = 1 << 28
 
+NOTHING: Final = "FALSEPREDICATE"
+"""Until their views are made anew, users who may read different parts of a new class see nothing of it."""
+
 AgreedFilter = Callable[[int, str], str | None]
 """From a group and a class to what all its users may read of that; None if they differ."""
 
@@ -146,10 +149,9 @@ class ClosureTracker:
             closure = group.closure
             assert closure is not None
             new = reachable_classes(schema, group.class_name, closure.includes) - closure.filters.keys()
-            found = {name: agreed_filter(number, name) for name in new}
-            known = {name: text for name, text in found.items() if text is not None}
-            if known:
-                self._groups.widen(group, known)
+            if new:
+                found = {name: agreed_filter(number, name) for name in new}
+                self._groups.widen(group, {name: NOTHING if text is None else text for name, text in found.items()})
 
     def _linking(self, touches: Mapping[ObjectName, Touch], *, is_after: bool) -> dict[str, set[int]]:
         """Return the touched rows whose links may be others, in classes that closures reach."""

@@ -78,14 +78,14 @@ class ClosureIndex:
     def add(self, number: int, closure: Closure) -> None:
         """Add the closure of a group."""
         self.by_group[number] = closure
-        self.classes.update(closure.filters)
+        self.classes.update(closure.filters.keys())
         self.back_fields.update(closure.includes.back_fields)
 
     def discard(self, number: int) -> None:
         """Remove the closure of a group, if it has one."""
         closure = self.by_group.pop(number, None)
         if closure is not None:
-            self.classes.subtract(closure.filters)
+            self.classes.subtract(closure.filters.keys())
             self.back_fields.subtract(closure.includes.back_fields)
 
     def clear(self) -> None:

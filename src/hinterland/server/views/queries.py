@@ -121,10 +121,10 @@ def _parts_of(class_name: str, asked: object) -> Iterator[tuple[str, tuple[str, 
     if isinstance(asked, str):
         yield "none", (), asked
         return
-    if not isinstance(asked, list) or not asked or len(asked) > PARTS_MAX:
-        raise QueryRefusedError(
-            f"Invalid query: {class_name}: a query string is needed, or a list of 1 to {PARTS_MAX} parts"
-        )
+    if not isinstance(asked, list):
+        raise QueryRefusedError("Invalid query: a JSON object of class names and query strings is needed")
+    if not 0 < len(asked) <= PARTS_MAX:
+        raise QueryRefusedError(f"Invalid query: {class_name}: {len(asked)} parts; 1 to {PARTS_MAX} are allowed")
     for part in asked:
         if not isinstance(part, dict) or not isinstance(part.get("query"), str):
             raise QueryRefusedError(f'Invalid query: {class_name}: each part needs a string "query"')

@@ -79,7 +79,10 @@ class Graph(Protocol):
 
 @dataclass(slots=True)
 class Change:
-    """What has changed: roots, what may be entered, and the nodes that may have other edges than before."""
+    """What has changed: roots, what may be entered, and the nodes that may have other edges than before.
+
+    A node that was a root need not be named as closed.
+    """
 
     entered: set[Node] = field(default_factory=set)
     left: set[Node] = field(default_factory=set)
@@ -136,13 +139,13 @@ class Reach:
             for end in new[node] - old[node]:
                 self._add_edge(node, end, fresh)
         self._expand(fresh)
-        suspects = [node for node in change.left if nodes[node].order == ROOT]
-        suspects += [node for node in change.closed if nodes[node].is_reached]
+        closed = change.closed | (change.left - self._graph.enterable(change.left))
+        suspects = [node for node in closed | change.left if nodes[node].is_reached]
         for node in seen:
             for end in old[node] - new[node]:
                 self._remove_edge(node, end, suspects)
         if suspects:
-            self._try(suspects, change.closed)
+            self._try(suspects, closed)
 
     def _number(self) -> int:
         self._next += 1
