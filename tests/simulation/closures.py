@@ -1,0 +1,108 @@
+"""Simulated worlds in which clients ask for what their objects link to, and what links to them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tests.model.closure import Name, naive_closure
+from tests.simulation.views import (
+    FIELDS,
+    ViewClient,
+    ViewWorld,
+    _Evaluator,
+    nodes_of,
+    random_condition,
+    random_queries,
+    rows_of,
+)
+
+from hinterland.query.parser import parse
+from hinterland.server.views.views import ViewPolicy
+from hinterland.store.store import Store
+
+INCLUDES = {
+    "Item": ("@links.Item.friends", "dept.@links.Item.dept", "@links.Item.friends.@links.Item.friends"),
+    "Dept": ("@links.Item.dept", "@links.Dept.boss", "boss.@links.Dept.boss", "@links.Dept.boss.@links.Item.dept"),
+}
+READABLE = {"Item": "n != 4 OR dept.size == 1", "Dept": "size < 4"}
+
+
+def random_parts(random: Random) -> str:
+    """Return what QUERY carries: plain queries, and such with closures and paths to include."""
+    content = json.loads(random_queries(random))
+    for name in FIELDS:
+        if random.random() < 0.6:
+            parts: list[dict[str, Any]] = []
+            for _ in range(random.choice((1, 1, 2, 3))):
+                part: dict[str, Any] = {"query": random_condition(random, name), "links": "closure"}
+                part["include"] = random.sample(INCLUDES[name], random.choice((0, 0, 1, 2)))
+                parts.append(part)
+            if name in content and random.random() < 0.5:
+                parts.append({"query": content[name], "links": "none"})
+            content[name] = parts
+    return json.dumps(content, separators=(",", ":"), sort_keys=True)
+
+
+def wanted_view(store: Store, queries: str, *, is_filtered: bool) -> dict[str, dict[Any, dict[str, Any]]]:
+    """Return what a client must hold: what matches and may be read, and what that brings along, found naively."""
+    nodes = nodes_of(store)
+    evaluator = _Evaluator(nodes)
+
+    def selects(name: str, text: str) -> set[Name]:
+        steps = parse(text).steps
+        return {(name, key) for key, node in nodes[name].items() if all(evaluator.holds(one, node) for one in steps)}
+
+    readable = set().union(*(selects(name, READABLE[name] if is_filtered else "TRUEPREDICATE") for name in FIELDS))
+    seen: set[Name] = set()
+    for name, asked in json.loads(queries).items():
+        for part in [{"query": asked}] if isinstance(asked, str) else asked:
+            roots = selects(name, part["query"]) & readable
+            if part.get("links") == "closure":
+                roots = naive_closure(store, roots, part["include"], readable.__contains__)
+            seen |= roots
+    found = {}
+    for name in FIELDS:
+        rows = rows_of(store, name)
+        found[name] = {key: rows[key] for class_name, key in seen if class_name == name}
+    return found
+
+
+class ClosureClient(ViewClient):
+    """A device that asks for closures."""
+
+    def subscribe(self, queries: str | None = None) -> None:
+        super().subscribe(random_parts(self.random) if queries is None else queries)
+
+
+class ClosureWorld(ViewWorld):
+    """A world of which some clients ask for closures; with a filter, nobody may read everything."""
+
+    def __init__(self, seed: int, directory: Path, *, clients: int, is_filtered: bool, **options: Any) -> None:
+        self.is_filtered = is_filtered
+        policy = ViewPolicy(read_filter=lambda user, name: READABLE[name]) if is_filtered else ViewPolicy()
+        super().__init__(seed, directory, clients=clients, policy=policy, **options)
+
+    def add_client(self) -> ViewClient:
+        """Add another device; one in three does not ask for closures."""
+        kind = ViewClient if len(self.clients) % 3 == 2 else ClosureClient
+        client = kind(f"c{len(self.clients)}", self.directory, self.random, self.lines.append, self.schema)
+        self.clients.append(client)
+        return client
+
+    def check(self) -> None:
+        """Each client holds exactly what its queries bring of what the server holds."""
+        store = self.server.file.store
+        store.refresh()
+        for client in self.clients:
+            assert not client.pending, f"{client.name}: {client.pending} never came into force"
+            assert client.is_complete, f"{client.name}: {client.active} never completed"
+            wanted = wanted_view(store, client.active.query, is_filtered=self.is_filtered)
+            found = client.rows
+            for name in FIELDS:
+                assert found[name] == wanted[name], (
+                    f"{client.name}: {name} by {client.active.query}:\nholds  {found[name]}\nshould {wanted[name]}"
+                )
+        store.end_read()
