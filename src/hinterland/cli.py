@@ -83,8 +83,36 @@ def _add_serve(commands: Any) -> None:
         default=None,
         help="let people log in without a secret, print mails here; never in production",
     )
+    _add_view_limits(serve)
     serve.add_argument("--verbose", action="store_true", help="log more")
     serve.set_defaults(run=_serve)
+
+
+def _add_view_limits(serve: Any) -> None:
+    limits = serve.add_argument_group("query-based realms")
+    limits.add_argument(
+        "--subscriptions-max", type=int, metavar="N", help="subscriptions that a client may have (default 1000)"
+    )
+    limits.add_argument(
+        "--queries-bytes-max", type=int, metavar="N", help="length of all subscriptions of a client (default 1048576)"
+    )
+    limits.add_argument(
+        "--scan-objects-max",
+        type=int,
+        metavar="N",
+        help="classes with more objects may only be asked what an index serves (default 100000)",
+    )
+    limits.add_argument(
+        "--allow-scans", action="store_true", default=None, help="let queries look at all objects of any class"
+    )
+    limits.add_argument(
+        "--bootstraps-max", type=int, metavar="N", help="clients that are served new subscriptions at once (default 32)"
+    )
+    limits.add_argument(
+        "--view-ttl",
+        metavar="TIME",
+        help="forget what a client has seen when it is away for longer, such as 30d (default 60d, or never)",
+    )
 
 
 def _add_realms(commands: Any) -> None:
@@ -143,6 +171,7 @@ def _version(_: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     names = ["data", "address", "port", "public_url", "workers", "tls_certificate", "tls_key", "durable", "development"]
+    names += ["subscriptions_max", "queries_bytes_max", "scan_objects_max", "allow_scans", "bootstraps_max", "view_ttl"]
     config = configuration(options, *names)
     from hinterland.server import ObjectServer
 

@@ -59,6 +59,7 @@ from hinterland.protocol.server_flexible_session import FlexibleSession
 from hinterland.protocol.server_session import CloseSession, OpenRealm, ServerSession
 from hinterland.query.parser import parse
 from hinterland.server.realm_file import Job, RealmFile, deliver
+from hinterland.server.views.limits import ViewLimits
 from hinterland.server.views.tables import EVERYBODY
 from hinterland.server.views.views import ViewPolicy
 from hinterland.store.applier import apply
@@ -258,10 +259,16 @@ class ViewServer:
     """The server process with one query-based realm."""
 
     def __init__(
-        self, directory: Path, random: Random, log: Callable[[str], None], policy: ViewPolicy | None = None
+        self,
+        directory: Path,
+        random: Random,
+        log: Callable[[str], None],
+        policy: ViewPolicy | None = None,
+        limits: ViewLimits | None = None,
     ) -> None:
         self.path = directory / "server.realm"
         self.policy = policy
+        self.limits = limits
         self.random = random
         self.log = log
         self.bytes_max = random.choice((1, 200, 100_000))
@@ -277,6 +284,7 @@ class ViewServer:
             clock=lambda: self.clock,
             download_bytes_max=self.bytes_max,
             view_policy=self.policy,
+            view_limits=self.limits,
         )
         self.links: list[Link_] = []
         self.sessions: dict[ServerSession, Link_] = {}
@@ -598,6 +606,7 @@ class ViewWorld:
         clients: int,
         schema: Sequence[Instruction] = SCHEMA,
         policy: ViewPolicy | None = None,
+        limits: ViewLimits | None = None,
         has_readers: bool = False,
     ) -> None:
         self.has_readers = has_readers
@@ -605,7 +614,7 @@ class ViewWorld:
         self.lines: list[str] = []
         self.directory = directory
         self.schema = schema
-        self.server = ViewServer(directory, self.random, self.lines.append, policy)
+        self.server = ViewServer(directory, self.random, self.lines.append, policy, limits)
         self.clients: list[ViewClient] = []
         for _ in range(clients):
             self.add_client()

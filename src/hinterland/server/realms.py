@@ -33,6 +33,7 @@ from hinterland.server.directory import Directory
 from hinterland.server.layout import PATH_SETTING, DataDirectory
 from hinterland.server.realm_file import Answer, Job, RealmFile, Refusal, deliver
 from hinterland.server.tail import TAIL_BYTES_MAX, HistoryTail, TailEntry
+from hinterland.server.views.limits import ViewLimits
 from hinterland.server.views.tables import EVERYBODY
 from hinterland.store.store import Store
 
@@ -260,6 +261,13 @@ class Realms:
                 version_salt=self._version_salt,
                 make_salt=make_salt,
                 clock=time.time,
+                view_limits=ViewLimits(
+                    self._config.subscriptions_max,
+                    self._config.queries_bytes_max,
+                    self._config.scan_objects_max,
+                    self._config.allow_scans,
+                    self._config.view_ttl_s,
+                ),
                 is_to_be_query_based=listed is not None and listed.kind == "query",
             )
         except BaseException:

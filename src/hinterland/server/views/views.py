@@ -22,8 +22,15 @@ from hinterland.server.tail import DOWNLOAD_BYTES_MAX
 from hinterland.server.views.bootstraps import BootstrapContent, bootstrap_content, bootstrap_parts
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.integrator import OpenRules, ViewIntegrator, WriteRules
+from hinterland.server.views.limits import ViewLimits, check_cost, check_size
 from hinterland.server.views.projection import touched_names
-from hinterland.server.views.queries import ClassQuery, QueryRefusedError, parse_queries, same_queries
+from hinterland.server.views.queries import (
+    ClassQuery,
+    QueryRefusedError,
+    is_everything,
+    parse_queries,
+    same_queries,
+)
 from hinterland.server.views.tables import (
     EVERYBODY,
     LogRow,
@@ -84,6 +91,7 @@ class Views:
         version_salt: See `Integrator`.
         clock: Gives Unix time in seconds.
         policy: Who may see and write what.
+        limits: What queries may cost.
         download_bytes_max: Limit for the changesets of one DOWNLOAD that holds several.
     """
 
@@ -95,8 +103,10 @@ class Views:
         version_salt: int,
         clock: Callable[[], float],
         policy: ViewPolicy | None = None,
+        limits: ViewLimits | None = None,
         download_bytes_max: int = DOWNLOAD_BYTES_MAX,
     ) -> None:
+        self._limits = limits or ViewLimits()
         self._store = store
         self._history = history
         self._clock = clock
@@ -164,6 +174,7 @@ class Views:
             return None
         try:
             queries = parse_queries(job.query, self._store.schema)
+            check_size(job.query, (one.text for one in queries), self._limits)
             groups = self._groups_for(client.user, queries)
         except QueryRefusedError as error:
             return ViewChange(job.query_version, problem=str(error))
@@ -205,15 +216,17 @@ class Views:
         """Return the groups of a client's queries; all are compiled before one is added.
 
         Raises:
-            QueryRefusedError: One does not fit the schema.
+            QueryRefusedError: One does not fit the schema, or costs too much.
         """
         wanted = [(one, self._read_filter(user, one.class_name)) for one in queries]
         for one, condition in wanted:
             if self._groups.find(one.class_name, one.text, condition) is None:
                 try:
-                    self._groups.compile(one.class_name, one.text, condition)
+                    query, statement = self._groups.compile(one.class_name, one.text, condition)
                 except QueryError as error:
                     raise QueryRefusedError(f"Invalid query: {one.class_name}: {error}") from None
+                if not is_everything(one.query):  # what a filter leaves of all objects is not the client's choice
+                    check_cost(self._store, one.class_name, one.text, query, statement, self._limits)
         found = set()
         for one, condition in wanted:
             group = self._groups.find(one.class_name, one.text, condition)
