@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -325,7 +325,7 @@ class Views:
             if mine is not None:
                 client_version = mine.client_version
                 if mine.rejected:
-                    compensations.append(_compensation(mine))
+                    compensations += _compensations(mine)
             if entry is not None:
                 count = len(entry.changeset)
                 head = (entry.version, client_version, entry.timestamp, entry.origin, count, count)
@@ -378,8 +378,12 @@ def _size(content: BootstrapContent) -> int:
     return sum(map(len, content.changesets)) + len(content.moved) + 1_000
 
 
-def _compensation(row: OwnRow) -> Compensation:
-    updates = tuple(
-        RejectedUpdate(class_name, decode_key(key), reason) for class_name, key, reason in json.loads(row.rejected)
-    )
-    return Compensation(row.client_version, updates, row.version)
+def _compensations(row: OwnRow) -> Iterator[Compensation]:
+    """Yield what a client must hear of a version that it made: what is undone, and what could not be (flx.md §2.8)."""
+    refused = json.loads(row.rejected)
+    for is_undone, version in ((True, row.version), (False, None)):
+        updates = tuple(
+            RejectedUpdate(name, decode_key(key), why) for name, key, why, undone in refused if undone is is_undone
+        )
+        if updates:
+            yield Compensation(row.client_version, updates, version)
