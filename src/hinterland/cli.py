@@ -10,7 +10,9 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -150,6 +152,22 @@ def _add_realms(commands: Any) -> None:
     rules.add_argument("--remove", action="store_true", help="remove the rules")
     rules.add_argument("--data", metavar="DIR", help=DATA_HELP)
     rules.set_defaults(run=_realms_rules)
+    asked = actions.add_parser(
+        "subscriptions",
+        help="list who subscribes to what in a query-based realm, and what that costs",
+        description="List the subscriptions of a query-based realm, what costs most first. A server may run meanwhile;"
+        " ask it (GET /realms/subscriptions/PATH) which of the clients are connected.",
+    )
+    asked.add_argument("path", metavar="PATH", help="path of the realm on the server, such as /app")
+    asked.add_argument(
+        "--stale-after",
+        metavar="TIME",
+        default="14d",
+        help="mark what nobody has been there for since, such as 36h (default 14d)",
+    )
+    asked.add_argument("--data", metavar="DIR", help=DATA_HELP)
+    asked.add_argument("--json", action="store_true", help="one JSON array")
+    asked.set_defaults(run=_realms_subscriptions)
     check = actions.add_parser("check", help="look for damage in a realm file", description="Exit status 1 if damaged.")
     check.add_argument("file", metavar="FILE", help="a realm file, of a client or a server")
     check.add_argument(
@@ -217,6 +235,38 @@ def _realms_lock_down(options: argparse.Namespace) -> int:
         print(json.dumps({"path": options.path, "version": version}))
     else:
         print(f"{options.path} is locked down (version {version})")
+    return 0
+
+
+def _realms_subscriptions(options: argparse.Namespace) -> int:
+    config = existing_configuration(options)
+    from hinterland.server.config import duration_s
+    from hinterland.server.layout import DataDirectory
+    from hinterland.server.views.report import list_subscriptions
+
+    file = DataDirectory(config.data).realm_file(options.path)
+    if not file.exists():
+        raise ConfigurationError(
+            f"there is no realm {options.path!r} in {config.data}; `hinterland realms list` shows those there are"
+        )
+    stale_after_s = duration_s("--stale-after", options.stale_after)
+    found = list_subscriptions(file, now_s=time.time(), stale_after_s=stale_after_s)
+    rows = [
+        {
+            "class": one.class_name,
+            "query": one.query,
+            "filter": one.filter,
+            "objects": one.objects,
+            "files": one.files,
+            "users": one.users,
+            "last_seen": datetime.fromtimestamp(one.last_seen_s, UTC).isoformat(timespec="minutes"),
+            "plan": one.plan,
+            "ms": None if one.evaluation_ms is None else round(one.evaluation_ms, 2),
+            "stale": one.is_stale,
+        }
+        for one in found
+    ]
+    print_rows(rows, list(rows[0]) if rows else ["class"], as_json=options.json)
     return 0
 
 

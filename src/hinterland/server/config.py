@@ -13,7 +13,7 @@ from hinterland.server.mail import ConsoleMail, MailSender, MailTexts, SmtpMail
 from hinterland.server.providers import Anonymous, ApiKeys, Nickname, Password, Provider
 from hinterland.server.rate_limits import RateLimits
 
-__all__ = ["Config"]
+__all__ = ["Config", "duration_s"]
 
 _MIB = 1024 * 1024
 
@@ -148,12 +148,12 @@ class Config:
     @property
     def history_ttl_s(self) -> float | None:
         """`history_ttl` in seconds."""
-        return _duration_s("history_ttl", self.history_ttl)
+        return None if self.history_ttl is None else duration_s("history_ttl", self.history_ttl)
 
     @property
     def view_ttl_s(self) -> float | None:
-        """`view_ttl` in seconds."""
-        return _duration_s("view_ttl", self.view_ttl)
+        """`view_ttl` in seconds; None for "never"."""
+        return None if self.view_ttl in (None, "never") else duration_s("view_ttl", self.view_ttl)
 
     @property
     def workers_effective(self) -> int:
@@ -179,10 +179,12 @@ class Config:
 _NOT_TEXT: Final = frozenset({"auth", "mail_texts", "rate_limits"})
 
 
-def _duration_s(name: str, text: str | None) -> float | None:
-    """Return a duration such as "30d" in seconds; None and "never" mean for ever."""
-    if text is None or text == "never":
-        return None
+def duration_s(name: str, text: str) -> float:
+    """Return in seconds a duration such as "30d", which is called `name` in what is raised.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
     number, unit = text[:-1], text[-1:]
     factor = {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(unit)
     if factor is None or not number.isdigit() or int(number) == 0:

@@ -12,6 +12,7 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -317,7 +318,8 @@ class Realms:
         """Deliver one answer; if that fails, it must cost no other connection anything."""
         try:
             deliver(job, answer)
-            if type(job) is LoadClientFile and job.session.state is SessionState.SYNCING:
+            # In flexible mode the view is still to be found.
+            if type(job) is LoadClientFile and job.session.state in (SessionState.SYNCING, SessionState.LOADING):
                 self._take_over(realm, job.session)
             elif type(job) is ChangeView and isinstance(job.session, FlexibleSession) and job.session in realm.sessions:
                 for group in job.session.groups:
@@ -384,6 +386,11 @@ class Realms:
                 # The next use of the realm opens the file anew; SQLite allows both to overlap.
                 self._workers.submit(file.close)
             self._forget_if_unused(realm)
+
+    def connected_files(self, path: str) -> Collection[int]:
+        """Return the idents of the client files of a realm that are connected."""
+        realm = self._live.get(path)
+        return () if realm is None else realm.holders.keys()
 
     async def delete(self, path: str) -> None:
         """Delete the realm at a proper path: its sessions fail with 217, its files are removed.
