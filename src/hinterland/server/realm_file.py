@@ -32,6 +32,7 @@ from hinterland.server.integration import Integrator
 from hinterland.server.layout import TYPE_SETTING
 from hinterland.server.schema_guard import SchemaChangeRefusedError, is_schema_only
 from hinterland.server.tail import DOWNLOAD_BYTES_MAX, TailEntry, make_batch, tail_entry
+from hinterland.server.views.limits import ViewLimits
 from hinterland.server.views.tables import ViewTables
 from hinterland.server.views.views import ViewPolicy, Views
 from hinterland.store.collector import collector_paused
@@ -110,6 +111,7 @@ class RealmFile:
         clock: Gives Unix time in seconds.
         download_bytes_max: Limit for the changesets of one DOWNLOAD that holds several.
         view_policy: Who may see and write what in a query-based realm.
+        view_limits: What its clients' queries may cost.
         is_to_be_query_based: The type of a realm that has had no client yet, if that was decided elsewhere.
     """
 
@@ -122,10 +124,12 @@ class RealmFile:
         clock: Callable[[], float],
         download_bytes_max: int = DOWNLOAD_BYTES_MAX,
         view_policy: ViewPolicy | None = None,
+        view_limits: ViewLimits | None = None,
         is_to_be_query_based: bool = False,
     ) -> None:
         self.store = store
         self._view_policy = view_policy
+        self._view_limits = view_limits or ViewLimits()
         self._download_bytes_max = download_bytes_max
         self._make_salt = make_salt
         self._clock = clock
@@ -152,6 +156,7 @@ class RealmFile:
             version_salt=self._version_salt,
             clock=self._clock,
             policy=self._view_policy,
+            limits=self._view_limits,
             download_bytes_max=self._download_bytes_max,
         )
         self._integrator = self._views.integrator
