@@ -26,7 +26,7 @@ from hinterland.sync.kept_copies import delete_if_marked
 from hinterland.sync.loop import background_loop
 from hinterland.sync.realm_file import prepare_file
 from hinterland.sync.session import Session, SessionRegistry
-from hinterland.sync.settings import ClientReset, ErrorHandler, StopPolicy, SyncSettings
+from hinterland.sync.settings import ClientReset, ErrorHandler, StopPolicy, SyncMode, SyncSettings
 from hinterland.sync.user_store import encode_name, make_private
 from hinterland.sync.wire_time import wire_timestamp
 
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["realm_path", "synced_configuration"]
 
 HAND_OVER_S: Final = 2.0
+QUERY_FOLDER: Final = "query-based"
 _OWN_FIELDS: Final = frozenset({"path", "schema", "changeset_sink", "on_open", "on_close", "opener", "sync"})
+SYNC_MODES: Final = ("full", "query")
 STOP_POLICIES: Final = ("after-upload", "immediately", "never")
 _is_path = re.compile(r"(/[\w\-@|:+= ][\w\-.@|:+= ]*)+").fullmatch
 _REFUSED_ENDS: Final = (".realm", ".realm.lock", ".realm.management", ".hldb")
@@ -52,6 +54,7 @@ def synced_configuration(
     client_reset: ClientReset | None = None,
     stop_policy: StopPolicy = "after-upload",
     times: ConnectionTimes | None = None,
+    sync: SyncMode = "full",
     **options: Any,
 ) -> Configuration:
     """Return the configuration; see `SyncUser.configuration`."""
@@ -60,8 +63,8 @@ def synced_configuration(
     for name in ("in_memory", "migration", "read_only"):
         if options.get(name):
             raise ConfigurationError(f"{name} cannot be used with a synchronised realm")
-    if options.pop("sync", "full") != "full":
-        raise ConfigurationError("sync: only 'full' synchronisation is available in this version; leave it out")
+    if sync not in SYNC_MODES:
+        raise ConfigurationError(f"sync is {sync!r}; choose one of {', '.join(SYNC_MODES)}")
     allowed = {each.name for each in fields(Configuration)} - _OWN_FIELDS | {"file"}
     for name in options:
         if name not in allowed:
@@ -75,9 +78,12 @@ def synced_configuration(
         stop_policy,
         times or ConnectionTimes(),
         options.get("encryption_key"),
+        sync == "query",
     )
     hooks = _Hooks(settings)
-    file = user.realm_folder / (encode_name(settings.path.strip("/")) + ".hldb")
+    # A realm is of one kind on the server; should that change, each kind has its own file here.
+    folder = user.realm_folder / QUERY_FOLDER if settings.is_query_based else user.realm_folder
+    file = folder / (encode_name(settings.path.strip("/")) + ".hldb")
     return Configuration(
         path=options.pop("file", file),
         schema=schema,
@@ -145,7 +151,7 @@ class _Hooks:
         timeout_s: float | None,
     ) -> None:
         """Prepare the file; with `download` wait for the server's state first."""
-        file = _prepare(configuration)
+        file = _prepare(configuration, self._settings)
         if not download:
             return
         session = SessionRegistry.acquire(file, self._settings)
@@ -159,7 +165,7 @@ class _Hooks:
         self, configuration: Configuration, *, progress: ProgressCallback | None, timeout_s: float | None
     ) -> None:
         """Prepare the file and wait for the server's state."""
-        file = await asyncio.to_thread(_prepare, configuration)
+        file = await asyncio.to_thread(_prepare, configuration, self._settings)
         session = SessionRegistry.acquire(file, self._settings)
         try:
             self._watch(session, progress)
@@ -181,7 +187,7 @@ class _Hooks:
         progress: Callable[[int, int], object] | None,
     ) -> None:
         """Copy a local realm into the synchronised one."""
-        _prepare(configuration)
+        _prepare(configuration, self._settings)
         attach(configuration, local_path, local_key, progress)
 
     def _watch(self, session: Session, progress: ProgressCallback | None) -> None:
@@ -203,9 +209,9 @@ class _Hooks:
         SessionRegistry.release(session)
 
 
-def _prepare(configuration: Configuration) -> Path:
+def _prepare(configuration: Configuration, settings: SyncSettings) -> Path:
     file = Path(configuration.path)
     make_private(file.parent)
     delete_if_marked(file, configuration.encryption_key)
-    prepare_file(file, configuration.encryption_key)
+    prepare_file(file, configuration.encryption_key, is_query_based=settings.is_query_based)
     return file
