@@ -47,6 +47,15 @@ class Opener(Protocol):
     ) -> None:
         """Prepare the file and wait for the server's state."""
 
+    def complete(self, realm: Realm, *, progress: ProgressCallback | None, timeout_s: float | None) -> None:
+        """Wait for what opening the realm has asked for, such as initial subscriptions; blocking.
+
+        If that fails, the realm is closed.
+        """
+
+    async def complete_async(self, realm: Realm, *, progress: ProgressCallback | None, timeout_s: float | None) -> None:
+        """Do what `complete` does without blocking."""
+
     def attach(
         self,
         configuration: Configuration,

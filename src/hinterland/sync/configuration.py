@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 from hinterland.errors import ConfigurationError, TimedOutError
 from hinterland.realm.configuration import Configuration, ProgressCallback
 from hinterland.store.client_history import ClientHistory
+from hinterland.store.subscription_sets import SubscriptionSets
 from hinterland.store.transaction import WriteTransaction
 from hinterland.sync.attaching import attach
 from hinterland.sync.connection import ConnectionTimes
@@ -169,15 +171,25 @@ class _Hooks:
         session = SessionRegistry.acquire(file, self._settings)
         try:
             self._watch(session, progress)
-            async with asyncio.timeout(timeout_s):
-                await session.downloaded()
-        except TimeoutError as error:
-            raise TimedOutError(
-                f"{session.path!r} was not downloaded after {timeout_s} s; the session is {session.state}, "
-                f"the connection {session.connection}"
-            ) from error
+            await _within(session, timeout_s)
         finally:
             self._hand_over(session)
+
+    def complete(self, realm: Realm, *, progress: ProgressCallback | None, timeout_s: float | None) -> None:
+        """Wait for the subscriptions that were made as the realm was opened."""
+        if self._settings.is_query_based and _has_pending_sets(realm):
+            with _closed_on_failure(realm):
+                self._watch(realm.session, progress)
+                realm.session.wait_for_download(timeout_s)
+            realm.refresh()
+
+    async def complete_async(self, realm: Realm, *, progress: ProgressCallback | None, timeout_s: float | None) -> None:
+        """Wait for the subscriptions that were made as the realm was opened."""
+        if self._settings.is_query_based and _has_pending_sets(realm):
+            with _closed_on_failure(realm):
+                self._watch(realm.session, progress)
+                await _within(realm.session, timeout_s)
+            realm.refresh()
 
     def attach(
         self,
@@ -207,6 +219,32 @@ class _Hooks:
                 return
             self._handed_over.remove(session)
         SessionRegistry.release(session)
+
+
+def _has_pending_sets(realm: Realm) -> bool:
+    return bool(SubscriptionSets(realm._store.connection).pending())
+
+
+@contextmanager
+def _closed_on_failure(realm: Realm) -> Iterator[None]:
+    """Nobody gets a realm whose opening failed, so nobody else could close it."""
+    try:
+        yield
+    except BaseException:
+        realm.close()
+        raise
+
+
+async def _within(session: Session, timeout_s: float | None) -> None:
+    """Wait for the download, but not for ever."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await session.downloaded()
+    except TimeoutError as error:
+        raise TimedOutError(
+            f"{session.path!r} was not downloaded after {timeout_s} s; the session is {session.state}, "
+            f"the connection {session.connection}"
+        ) from error
 
 
 def _prepare(configuration: Configuration, settings: SyncSettings) -> Path:

@@ -60,7 +60,7 @@ class _Watcher:
     def tell(self, progress: Progress) -> bool:
         """Call the handler; return whether it wants to hear more."""
         if self.mode == "current":
-            if self.goal is None:
+            if self.goal is None or progress.is_complete:  # estimates may have been too high
                 self.goal = progress.transferable - self.start
             progress = Progress(min(progress.transferred - self.start, self.goal), self.goal)
         in_background(self.callback, progress)
