@@ -40,7 +40,9 @@ __all__ = ["realm_path", "synced_configuration"]
 
 HAND_OVER_S: Final = 2.0
 QUERY_FOLDER: Final = "query-based"
-_OWN_FIELDS: Final = frozenset({"path", "schema", "changeset_sink", "on_open", "on_close", "opener", "sync"})
+_OWN_FIELDS: Final = frozenset(
+    {"path", "schema", "changeset_sink", "on_open", "on_close", "opener", "sync", "query_based"}
+)
 SYNC_MODES: Final = ("full", "query")
 STOP_POLICIES: Final = ("after-upload", "immediately", "never")
 _is_path = re.compile(r"(/[\w\-@|:+= ][\w\-.@|:+= ]*)+").fullmatch
@@ -94,6 +96,7 @@ def synced_configuration(
         on_close=hooks.leave,
         opener=hooks,
         sync=settings,
+        query_based=settings.is_query_based,
         **options,
     )
 
