@@ -16,23 +16,23 @@ from typing import Final, NamedTuple, TypeAlias
 
 from hinterland.changeset.instructions import Changeset, Instruction
 from hinterland.errors import ChangesetError, StorageError
+from hinterland.protocol.client_file import ClientFile, Cursor
+from hinterland.protocol.history_batch import HistoryBatch
 from hinterland.protocol.server_flexible_session import FlexibleSession, ViewBatch, ViewChange
-from hinterland.protocol.server_session import (
+from hinterland.protocol.server_requests import (
     AllocateIdent,
     ChangeView,
-    ClientFile,
-    Cursor,
-    HistoryBatch,
     IntegrateUpload,
     LoadClientFile,
     ReadHistory,
     ReadView,
-    ServerSession,
 )
+from hinterland.protocol.server_session import ServerSession
 from hinterland.server.integration import Integrator
 from hinterland.server.layout import TYPE_SETTING
 from hinterland.server.schema_guard import SchemaChangeRefusedError, is_schema_only
 from hinterland.server.tail import DOWNLOAD_BYTES_MAX, TailEntry, make_batch, tail_entry
+from hinterland.server.views.limits import ViewLimits
 from hinterland.server.views.tables import ViewTables
 from hinterland.server.views.views import ViewPolicy, Views
 from hinterland.store.collector import collector_paused
@@ -111,6 +111,7 @@ class RealmFile:
         clock: Gives Unix time in seconds.
         download_bytes_max: Limit for the changesets of one DOWNLOAD that holds several.
         view_policy: Who may see and write what in a query-based realm.
+        view_limits: What its clients' queries may cost.
         is_to_be_query_based: The type of a realm that has had no client yet, if that was decided elsewhere.
     """
 
@@ -123,10 +124,12 @@ class RealmFile:
         clock: Callable[[], float],
         download_bytes_max: int = DOWNLOAD_BYTES_MAX,
         view_policy: ViewPolicy | None = None,
+        view_limits: ViewLimits | None = None,
         is_to_be_query_based: bool = False,
     ) -> None:
         self.store = store
         self._view_policy = view_policy
+        self._view_limits = view_limits or ViewLimits()
         self._download_bytes_max = download_bytes_max
         self._make_salt = make_salt
         self._clock = clock
@@ -153,6 +156,7 @@ class RealmFile:
             version_salt=self._version_salt,
             clock=self._clock,
             policy=self._view_policy,
+            limits=self._view_limits,
             download_bytes_max=self._download_bytes_max,
         )
         self._integrator = self._views.integrator

@@ -129,7 +129,7 @@ class Realm:
             watched = self.tracker.before(transaction, changeset)
             apply(transaction, changeset)
             effects = self.tracker.after(transaction, watched, self.version)
-        new = {name for name, touch in watched.touches.items() if touch.is_new}
+        new = {name for name, touch in watched.touches.items() if touch.is_first}
         touched = {*watched.touches} & existed & self.names()
         for number in self.asked:
             self.follow(before[number], self.seen(number), effects.get(number, Effect()), new, touched)
@@ -146,7 +146,7 @@ class Realm:
         assert effect.kept <= before | new, "changes of an object that the client does not have"
         held = (before - effect.lost) | effect.arrived | effect.kept
         assert held == after
-        assert not effect.arrived & before or effect.arrived <= new
+        assert not effect.arrived & (before | new)
         assert touched & before & after <= effect.kept, "a change is kept from a client"
 
     def names(self) -> set[Name]:

@@ -329,7 +329,7 @@ class ClosureTracker:
             was_seen = any(reach.before[node].is_reached for node in _nodes(reach, commit.places(name)))
             is_seen = any(reach.nodes[node].is_reached for node in _nodes(reach, commit.places(name)))
             if is_seen:
-                (effect.kept if was_seen or commit.touches[name].is_new else effect.arrived).add(name)
+                (effect.kept if was_seen or commit.touches[name].is_first else effect.arrived).add(name)
             elif was_seen:
                 effect.lost.add(name)
         return effect

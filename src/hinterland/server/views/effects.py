@@ -26,6 +26,11 @@ class Touch:
         """Whether all of the object was made by the changeset."""
         return self.row_after is not None and self.row_after != self.row_before
 
+    @property
+    def is_first(self) -> bool:
+        """Whether there was no such object before: everything in the changeset about it follows its creation."""
+        return self.row_after is not None and self.row_before is None
+
 
 @dataclass(slots=True)
 class Watched:
@@ -44,7 +49,7 @@ class Watched:
 class Effect:
     """What a version does to what the clients of a group see.
 
-    Objects that are kept were seen before and are after, or were made by the version.
+    Objects that are kept were seen before and are after, or did not exist before.
     """
 
     kept: set[ObjectName] = field(default_factory=set)

@@ -11,7 +11,7 @@ Source: spec flx.md §1.10, §1.11, §2.6, §2.7.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -29,12 +29,12 @@ from hinterland.changeset.instructions import (
 from hinterland.errors import BadChangesetError
 from hinterland.merge.touch import Touched, touched
 from hinterland.merge.transformer import Incoming, Local, transform
+from hinterland.protocol.client_file import Cursor
 from hinterland.protocol.codec import UploadEntry
-from hinterland.protocol.server_session import Cursor
 from hinterland.server.integration import Integrator
 from hinterland.server.schema_guard import check_schema_unchanged
 from hinterland.server.views.closure_tracker import AgreedFilter, ClosureTracker
-from hinterland.server.views.effects import Effect, Touch, net_effect
+from hinterland.server.views.effects import Effect, Touch, Watched, net_effect
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.projection import SCHEMA, project, touched_names
 from hinterland.server.views.tables import (
@@ -268,16 +268,17 @@ class ViewIntegrator(Integrator):
         can_write: bool,
     ) -> Changeset:
         """Judge, apply and append one changeset; return what the client must undo or lose because of it."""
-        whole = self._without_known_schema(one.changeset)
+        given = one.changeset
+        whole = self._without_known_schema(given)
         if can_write:
             rejected = dict(self._refused_before(client, groups, whole))
         else:
             whole = Changeset([it for it in whole.instructions if not isinstance(it, SCHEMA)], whole.strings)
-            rejected = self._refused_to_readers(one.changeset)
+            rejected = {name: refusal_reason(name) for name in touched_names(given.instructions)}
         while True:
             changeset = _without(whole, rejected)
             watched = self._tracker.before(transaction, changeset)
-            found = self._apply(transaction, client, groups, changeset)
+            found = self._apply(transaction, client, groups, changeset, watched)
             if not found:
                 break
             rejected.update(found)
@@ -289,14 +290,21 @@ class ViewIntegrator(Integrator):
         self.affected.update(effects)
         if watched.has_schema:
             self.affected.add(EVERYBODY)
-        undone = self._undone(groups, watched.touches, effects, rejected)
-        reasons = [[*_spelled(name), reason] for name, reason in rejected.items() if reason]
+        transient = self._asymmetric_classes(given) if rejected else ()
+        undone = self._undone(groups, watched.touches, effects, rejected, transient)
+        refused = [(name, reason) for name, reason in rejected.items() if reason]
+        reasons = [[*_spelled(name), reason, name.class_name not in transient] for name, reason in refused]
         text = json.dumps(reasons) if reasons else ""
         self._tables.add_own(client.ident, OwnRow(version, one.version, encode(undone), text))
         return undone
 
     def _apply(
-        self, transaction: WriteTransaction, client: ClientRecord, groups: frozenset[int], changeset: Changeset
+        self,
+        transaction: WriteTransaction,
+        client: ClientRecord,
+        groups: frozenset[int],
+        changeset: Changeset,
+        watched: Watched,
     ) -> Mapping[ObjectName, str]:
         """Apply a changeset, unless that shows something to be refused; then return it and change nothing."""
         if self._may_create_outside and isinstance(self._rules, OpenRules):
@@ -309,7 +317,9 @@ class ViewIntegrator(Integrator):
                 transaction.flush()
                 found = dict(self._rules.after(self._store, client.user, changeset))
                 if not self._may_create_outside:
-                    for name in touched_names(changeset.instructions) - existing - found.keys():
+                    made = touched_names(changeset.instructions) - existing - found.keys()
+                    seen = self._tracker.try_seen(transaction, watched, groups, self._newest.version + 1)
+                    for name in made - seen:
                         if self._row(name) is not None and not self._is_visible_by_query(groups, name):
                             found[name] = refusal_reason(name) + OUTSIDE
                 if found:
@@ -358,14 +368,16 @@ class ViewIntegrator(Integrator):
                 found[name] = refusal_reason(name) + OUTSIDE
         return found
 
-    def _refused_to_readers(self, changeset: Changeset) -> dict[ObjectName, str]:
-        """Refuse all; asymmetric objects, which no client keeps, need no undoing."""
-        kinds = {one.name: one.kind for one in self._store.schema}
-        kinds |= {it.class_name: it.kind for it in changeset.instructions if isinstance(it, AddTable)}
-        return {
-            name: "" if kinds.get(name.class_name) is ClassKind.ASYMMETRIC else refusal_reason(name)
-            for name in touched_names(changeset.instructions)
-        }
+    def _asymmetric_classes(self, changeset: Changeset) -> set[str]:
+        """Return the classes of a changeset whose objects no client keeps, so that they need no undoing (flx.md §2.8).
+
+        Those that it brings count as well, since a refused changeset leaves them undeclared.
+        """
+        names = {one.class_name for one in changeset.instructions}
+        schema = self._store.schema.classes
+        found = {name for name in names & schema.keys() if schema[name].kind is ClassKind.ASYMMETRIC}
+        brought = (it for it in changeset.instructions if isinstance(it, AddTable) and it.class_name not in schema)
+        return found | {it.class_name for it in brought if it.kind is ClassKind.ASYMMETRIC}
 
     def _row(self, name: ObjectName) -> int | None:
         table = self._store.tables.get(name.class_name)
@@ -393,11 +405,13 @@ class ViewIntegrator(Integrator):
         touches: Mapping[ObjectName, Touch],
         effects: Mapping[int, Effect],
         rejected: Mapping[ObjectName, str],
+        transient: Container[str],
     ) -> Changeset:
         """Return what the client itself must be sent about a version that it made.
 
         Objects that its queries select no more, those that they select now although others made them, those
         that it made outside its own view, and the proper state of those whose changes were refused.
+        Objects of `transient` classes are gone at the client anyway.
         """
         found: list[Instruction] = []
         net = net_effect(effects[number] for number in groups & effects.keys())
@@ -412,7 +426,7 @@ class ViewIntegrator(Integrator):
         for name in arrived - rejected.keys():
             found.extend(arrival_changeset(self._store, name).instructions)
         for name, reason in rejected.items():
-            if not reason:
+            if not reason or name.class_name in transient:
                 continue
             if self._sees(groups, name):
                 found.extend(arrival_changeset(self._store, name).instructions)

@@ -10,7 +10,7 @@ Source: spec flx.md §2.4, §2.10.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import Changeset, CreateObject, EraseObject
@@ -83,6 +83,29 @@ class Tracker:
         self.closures.keep_others(effects)
         self._write(watched, effects, version)
         return effects.by_group
+
+    def try_seen(
+        self, transaction: WriteTransaction, watched: Watched, groups: Collection[int], version: int
+    ) -> set[ObjectName]:
+        """Return the objects of an applied changeset that clients of groups with closures would see; notes nothing.
+
+        What a closure holds shows only when all is noted, so that is done and undone.
+        """
+        found: set[ObjectName] = set()
+        if self._groups.closures.by_group.keys().isdisjoint(groups):
+            return found
+        agreed_filter, self.agreed_filter = self.agreed_filter, None
+        try:
+            with transaction.savepoint():
+                self.after(transaction, watched, version)
+                for name, touch in watched.touches.items():
+                    if touch.row_after is not None and self._groups.sees(groups, name.class_name, touch.row_after):
+                        found.add(name)
+                raise _TriedError
+        except _TriedError:
+            return found
+        finally:
+            self.agreed_filter = agreed_filter
 
     # -- through links ---------------------------------------------------------------------------
 
@@ -185,7 +208,7 @@ class Tracker:
             now = {number for number in asked if (number, row) in hits} | (before - asked if row is not None else set())
             for number in now:
                 effect = effects.of(number)
-                if number in before or touch.is_new:
+                if number in before or touch.is_first:
                     effect.kept.add(name)
                 else:
                     effect.arrived.add(name)
@@ -259,7 +282,7 @@ class Tracker:
             if name in effect.lost and name in watched.touches:  # it was a member when this changeset came
                 effect.lost.discard(name)
                 effect.kept.add(name)
-            elif touch is not None and touch.is_new:
+            elif touch is not None and touch.is_first:
                 effect.kept.add(name)
             else:
                 effect.arrived.add(name)
@@ -290,6 +313,10 @@ class Tracker:
         for name in arrived:
             changeset = arrival_changeset(self._store, name)
             self._tables.add_arrival(version, encode_names([name]), encode(changeset))
+
+
+class _TriedError(Exception):
+    """Undoes a savepoint."""
 
 
 def arrival_changeset(store: Store, name: ObjectName) -> Changeset:

@@ -7,24 +7,32 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from hinterland.changeset.decoder import decode, decode_key
 from hinterland.changeset.encoder import encode
 from hinterland.errors import QueryError
+from hinterland.protocol.client_file import Cursor
 from hinterland.protocol.codec import compress
 from hinterland.protocol.messages import Compensation, RejectedUpdate
 from hinterland.protocol.server_flexible_session import Bootstrap, ViewBatch, ViewChange
-from hinterland.protocol.server_session import ChangeView, Cursor, ReadView
+from hinterland.protocol.server_requests import ChangeView, ReadView
 from hinterland.server.tail import DOWNLOAD_BYTES_MAX
 from hinterland.server.views.bootstraps import BootstrapContent, bootstrap_content, bootstrap_parts
 from hinterland.server.views.closures import closure_text
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.integrator import OpenRules, ViewIntegrator, WriteRules
+from hinterland.server.views.limits import ViewLimits, check_cost, check_size
 from hinterland.server.views.projection import touched_names
-from hinterland.server.views.queries import ClassQuery, QueryRefusedError, parse_queries, same_queries
+from hinterland.server.views.queries import (
+    ClassQuery,
+    QueryRefusedError,
+    is_everything,
+    parse_queries,
+    same_queries,
+)
 from hinterland.server.views.tables import (
     EVERYBODY,
     LogRow,
@@ -85,6 +93,7 @@ class Views:
         version_salt: See `Integrator`.
         clock: Gives Unix time in seconds.
         policy: Who may see and write what.
+        limits: What queries may cost.
         download_bytes_max: Limit for the changesets of one DOWNLOAD that holds several.
     """
 
@@ -96,8 +105,10 @@ class Views:
         version_salt: int,
         clock: Callable[[], float],
         policy: ViewPolicy | None = None,
+        limits: ViewLimits | None = None,
         download_bytes_max: int = DOWNLOAD_BYTES_MAX,
     ) -> None:
+        self._limits = limits or ViewLimits()
         self._store = store
         self._history = history
         self._clock = clock
@@ -166,6 +177,7 @@ class Views:
             return None
         try:
             queries = parse_queries(job.query, self._store.schema)
+            check_size(job.query, (one.text for one in queries), self._limits)
             groups = self._groups_for(client.user, queries)
         except QueryRefusedError as error:
             return ViewChange(job.query_version, problem=str(error))
@@ -207,15 +219,17 @@ class Views:
         """Return the groups of a client's queries; all are compiled before one is added.
 
         Raises:
-            QueryRefusedError: One does not fit the schema.
+            QueryRefusedError: One does not fit the schema, or costs too much.
         """
         wanted = [(one, self._read_filter(user, one.class_name), self._closure_of(user, one)) for one in queries]
         for one, condition, closure in wanted:
             if self._groups.find(one.class_name, one.text, condition, closure) is None:
                 try:
-                    self._groups.compile(one.class_name, one.text, condition)
+                    query, statement = self._groups.compile(one.class_name, one.text, condition)
                 except QueryError as error:
                     raise QueryRefusedError(f"Invalid query: {one.class_name}: {error}") from None
+                if not is_everything(one.query):  # what a filter leaves of all objects is not the client's choice
+                    check_cost(self._store, one.class_name, one.text, query, statement, self._limits)
         found = set()
         for one, condition, closure in wanted:
             group = self._groups.find(one.class_name, one.text, condition, closure)
@@ -331,7 +345,7 @@ class Views:
             if mine is not None:
                 client_version = mine.client_version
                 if mine.rejected:
-                    compensations.append(_compensation(mine))
+                    compensations += _compensations(mine)
             if entry is not None:
                 count = len(entry.changeset)
                 head = (entry.version, client_version, entry.timestamp, entry.origin, count, count)
@@ -384,8 +398,12 @@ def _size(content: BootstrapContent) -> int:
     return sum(map(len, content.changesets)) + len(content.moved) + 1_000
 
 
-def _compensation(row: OwnRow) -> Compensation:
-    updates = tuple(
-        RejectedUpdate(class_name, decode_key(key), reason) for class_name, key, reason in json.loads(row.rejected)
-    )
-    return Compensation(row.client_version, updates, row.version)
+def _compensations(row: OwnRow) -> Iterator[Compensation]:
+    """Yield what a client must hear of a version that it made: what is undone, and what could not be (flx.md §2.8)."""
+    refused = json.loads(row.rejected)
+    for is_undone, version in ((True, row.version), (False, None)):
+        updates = tuple(
+            RejectedUpdate(name, decode_key(key), why) for name, key, why, undone in refused if undone is is_undone
+        )
+        if updates:
+            yield Compensation(row.client_version, updates, version)
