@@ -185,18 +185,26 @@ class Policy:
             entries = state.object_entries(class_name, key, access.acl)
         return object_privileges(access.privileges, entries, self.roles) & OBJECT_LEVEL
 
-    def query_refusal(self, class_name: str, properties: Iterable[tuple[str, str]]) -> str | None:
+    def query_refusal(
+        self, class_name: str, properties: Iterable[tuple[str, str]], *, is_all_known: bool = True
+    ) -> str | None:
         """Return why the user may not ask a query on a class, None if that is allowed.
 
         Args:
             class_name: The queried class.
             properties: All that the query reads, as class and property.
+            is_all_known: Whether it cannot read anything else.
         """
         if not self.of(class_name).can_query:
             return f"Invalid query: no permission to query the class {class_name!r}"
         for owner, name in properties:
-            if name in self.of(owner).hidden:
+            access = self.of(owner)
+            if owner != class_name and access.readable == _FALSE:
+                return f"Invalid query: no permission to read the class {owner!r}"
+            if name in access.hidden:
                 return f"Invalid query: no permission to read {owner}.{name}"
+        if not is_all_known and any(self.of(one.name).hidden for one in self.schema if one.kind is ClassKind.TOP_LEVEL):
+            return f"Invalid query: that on {class_name!r} may read properties that are hidden"
         return None
 
     @property
