@@ -73,6 +73,7 @@ class ClassAccess:
         deletable: Which the user may delete, by the rules; `writable` must hold, too.
         hidden: Properties that the user never gets to see.
         fixed: Properties that the user cannot change.
+        is_closed: Whether no object of the class can be readable, whatever lists of single objects say.
         is_open: Whether there is nothing that the user may not do with objects of the class.
     """
 
@@ -84,6 +85,7 @@ class ClassAccess:
     deletable: Condition
     hidden: frozenset[str]
     fixed: frozenset[str]
+    is_closed: bool = False
 
     @property
     def readable_text(self) -> str:
@@ -199,7 +201,7 @@ class Policy:
             return f"Invalid query: no permission to query the class {class_name!r}"
         for owner, name in properties:
             access = self.of(owner)
-            if owner != class_name and access.readable == _FALSE:
+            if owner != class_name and access.is_closed:
                 return f"Invalid query: no permission to read the class {owner!r}"
             if name in access.hidden:
                 return f"Invalid query: no permission to read {owner}.{name}"
@@ -242,6 +244,7 @@ class Policy:
             delete,
             frozenset(name for name in names if not role.rule_of(name).read),
             frozenset(name for name in names if not role.rule_of(name).write),
+            is_closed=read == _FALSE or not privileges & Privilege.READ,
         )
 
     def _listed(self, acl: str) -> Condition:

@@ -277,7 +277,8 @@ class ViewIntegrator(Integrator):
         self, transaction: WriteTransaction, client: ClientRecord, groups: frozenset[int], changeset: Changeset
     ) -> Mapping[ObjectName, str]:
         """Apply a changeset, unless that shows something to be refused; then return it and change nothing."""
-        if self._may_create_outside and self._access.is_open(client.user):
+        is_open = self._access.is_open(client.user)
+        if self._may_create_outside and is_open:
             apply(transaction, changeset)
             return {}
         existing = {name for name in touched_names(changeset.instructions) if self._row(name) is not None}
@@ -285,7 +286,9 @@ class ViewIntegrator(Integrator):
             with transaction.savepoint():
                 apply(transaction, changeset)
                 transaction.flush()
-                found = dict(self._access.after(self._store, client.user, changeset))
+                found: dict[ObjectName, str] = {}
+                if not is_open:
+                    found.update(self._access.after(self._store, client.user, changeset))
                 if not self._may_create_outside:
                     for name in touched_names(changeset.instructions) - existing - found.keys():
                         if self._row(name) is not None and not self._is_visible_by_query(groups, name):

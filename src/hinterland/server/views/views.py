@@ -253,6 +253,8 @@ class Views:
         again: set[ObjectName] = set()
         if gone:
             own = self._tables.own(client.ident, gone[0].version, self.integrator.newest.version)
+            if self._is_narrow(steps):  # of these, what came before was not sent
+                again.update(self._doomed(client.ident, steps, at))
             if own:
                 for step in gone:
                     again |= touched_names(decode(self._tables.moved(client.ident, step.version)).instructions)
@@ -383,7 +385,7 @@ class Views:
                 rows = self._log(current.groups, job.begin, limit)
         hidden = join_hidden(*(step.hidden for step in (current, following) if step is not None))
         doomed: Mapping[ObjectName, int] = {}
-        if len(rows.keys() | own.keys()) + (following is not None) > 1 and not self.access.is_open(client.user):
+        if len(rows.keys() | own.keys()) + (following is not None) > 1 and self._is_narrow(steps):
             doomed = self._doomed(client.ident, steps, job.begin)
         stretch = _Stretch(rows, own, limit, doomed, hidden)
         parts: list[bytes] = []
@@ -401,6 +403,10 @@ class Views:
             packed,
             compensations,
         )
+
+    def _is_narrow(self, steps: Iterable[Step]) -> bool:
+        """Return whether a client was to see less at some time than its queries select."""
+        return any(step.hidden or any(self._groups[number].filter for number in step.groups) for step in steps)
 
     def _doomed(self, client: int, steps: list[Step], begin: int) -> Mapping[ObjectName, int]:
         """Return the objects that later versions take away from a client, with the last of these.
