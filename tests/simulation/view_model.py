@@ -20,6 +20,7 @@ from hinterland.changeset.instructions import (
     Update,
 )
 from hinterland.query.parser import parse
+from hinterland.store.side_table import DictionaryTable
 from hinterland.store.store import Store
 from hinterland.values import ClassKind, CollectionType, Link, PropertyType
 
@@ -133,7 +134,10 @@ def rows_of(store: Store, class_name: str) -> dict[Any, dict[str, Any]]:
                 raw = store.tables[column.property.target or ""].key_of(raw)
             content[name] = raw
         for name, side in table.sides.items():
-            elements = side.values(row)  # type: ignore[union-attr]
+            if isinstance(side, DictionaryTable):
+                content[name] = dict(side.items(row))
+                continue
+            elements = side.values(row)
             if side.type is P.LINK:
                 target = store.tables[side.property.target or ""]
                 elements = [target.key_of(int(one)) for one in elements]  # type: ignore[arg-type]

@@ -44,8 +44,10 @@ from hinterland.protocol.messages import (
 )
 from hinterland.protocol.server_connection import ServerConnection
 from hinterland.protocol.server_flexible_session import FlexibleSession
-from hinterland.protocol.server_session import CloseSession, OpenRealm, ServerSession
+from hinterland.protocol.server_requests import CloseSession, OpenRealm
+from hinterland.protocol.server_session import ServerSession
 from hinterland.server.realm_file import Job, RealmFile, deliver
+from hinterland.server.views.limits import ViewLimits
 from hinterland.server.views.tables import EVERYBODY
 from hinterland.server.views.views import ViewPolicy
 from hinterland.store.applier import apply
@@ -71,10 +73,16 @@ class ViewServer:
     """The server process with one query-based realm."""
 
     def __init__(
-        self, directory: Path, random: Random, log: Callable[[str], None], policy: Policy | None = None
+        self,
+        directory: Path,
+        random: Random,
+        log: Callable[[str], None],
+        policy: Policy | None = None,
+        limits: ViewLimits | None = None,
     ) -> None:
         self.path = directory / "server.realm"
         self.policy = policy
+        self.limits = limits
         self.random = random
         self.log = log
         self.bytes_max = random.choice((1, 200, 100_000))
@@ -91,6 +99,7 @@ class ViewServer:
             clock=lambda: self.clock,
             download_bytes_max=self.bytes_max,
             view_policy=self.policy(store) if callable(self.policy) else self.policy,
+            view_limits=self.limits,
         )
         self.links: list[Link_] = []
         self.sessions: dict[ServerSession, Link_] = {}
@@ -382,6 +391,7 @@ class ViewWorld:
         clients: int,
         schema: Sequence[Instruction] = SCHEMA,
         policy: Policy | None = None,
+        limits: ViewLimits | None = None,
         has_readers: bool = False,
     ) -> None:
         self.has_readers = has_readers
@@ -389,7 +399,7 @@ class ViewWorld:
         self.lines: list[str] = []
         self.directory = directory
         self.schema = schema
-        self.server = ViewServer(directory, self.random, self.lines.append, policy)
+        self.server = ViewServer(directory, self.random, self.lines.append, policy, limits)
         self.clients: list[ViewClient] = []
         for _ in range(clients):
             self.add_client()

@@ -17,24 +17,24 @@ from typing import Final, NamedTuple, TypeAlias
 from hinterland.changeset.instructions import Changeset, Instruction
 from hinterland.errors import ChangesetError, StorageError
 from hinterland.permissions.system_classes import SYSTEM_QUERIES
+from hinterland.protocol.client_file import ClientFile, Cursor
+from hinterland.protocol.history_batch import HistoryBatch
 from hinterland.protocol.server_flexible_session import FlexibleSession, ViewBatch, ViewChange
-from hinterland.protocol.server_session import (
+from hinterland.protocol.server_requests import (
     AllocateIdent,
     ChangeView,
-    ClientFile,
-    Cursor,
-    HistoryBatch,
     IntegrateUpload,
     LoadClientFile,
     ReadHistory,
     ReadView,
-    ServerSession,
 )
+from hinterland.protocol.server_session import ServerSession
 from hinterland.server.integration import Integrator
 from hinterland.server.layout import TYPE_SETTING
 from hinterland.server.schema_guard import SchemaChangeRefusedError, is_schema_only
 from hinterland.server.tail import DOWNLOAD_BYTES_MAX, TailEntry, make_batch, tail_entry
 from hinterland.server.views.access import Access
+from hinterland.server.views.limits import ViewLimits
 from hinterland.server.views.queries import asks_for_permissions
 from hinterland.server.views.tables import ViewTables
 from hinterland.server.views.views import ViewPolicy, Views
@@ -50,6 +50,7 @@ _log = logging.getLogger("hinterland.server")
 Job: TypeAlias = AllocateIdent | LoadClientFile | IntegrateUpload | ReadHistory | ChangeView | ReadView
 
 _CLOSED: Final = 200
+_CHANGED: Final = "what its user may see has changed"
 _BUSY: Final = 201
 _BAD_CHANGESET: Final = 212
 _INVALID_SCHEMA_CHANGE: Final = 225
@@ -115,6 +116,7 @@ class RealmFile:
         clock: Gives Unix time in seconds.
         download_bytes_max: Limit for the changesets of one DOWNLOAD that holds several.
         view_policy: Who may see and write what in a query-based realm.
+        view_limits: What its clients' queries may cost.
         is_to_be_query_based: The type of a realm that has had no client yet, if that was decided elsewhere.
     """
 
@@ -127,10 +129,12 @@ class RealmFile:
         clock: Callable[[], float],
         download_bytes_max: int = DOWNLOAD_BYTES_MAX,
         view_policy: ViewPolicy | None = None,
+        view_limits: ViewLimits | None = None,
         is_to_be_query_based: bool = False,
     ) -> None:
         self.store = store
         self._view_policy = view_policy
+        self._view_limits = view_limits or ViewLimits()
         self._download_bytes_max = download_bytes_max
         self._make_salt = make_salt
         self._clock = clock
@@ -161,6 +165,7 @@ class RealmFile:
             version_salt=self._version_salt,
             clock=self._clock,
             policy=self._view_policy,
+            limits=self._view_limits,
             download_bytes_max=self._download_bytes_max,
         )
         self._integrator = self._views.integrator
@@ -223,7 +228,7 @@ class RealmFile:
         if problem:
             return Refusal(_BUSY, problem)
         if client is not None and self._views is not None and self._views.is_stale(client):
-            return Refusal(_CLOSED, "what its user may see has changed")
+            return Refusal(_CLOSED, _CHANGED)
         return None
 
     def take_affected(self) -> set[int]:
@@ -412,7 +417,8 @@ class RealmFile:
         client = self._history.client(job.ident)
         if self._views is None or client is None:
             return Refusal(_BUSY, "this realm keeps no views")
-        return self._refusal(job.session, client) or self._views.read(client, job)
+        refusal = self._refusal(job.session, client)
+        return refusal or self._views.read(client, job) or Refusal(_CLOSED, _CHANGED)
 
     def _upload(self, transaction: WriteTransaction, job: IntegrateUpload) -> Cursor | Refusal:
         if self._holders.get(job.ident, job.session) is not job.session:

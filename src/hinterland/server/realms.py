@@ -12,7 +12,7 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,15 +20,8 @@ from typing import TYPE_CHECKING, Final
 from hinterland.errors import HinterlandError, RulesError
 from hinterland.permissions.rules import Rules
 from hinterland.protocol.server_flexible_session import FlexibleSession
-from hinterland.protocol.server_session import (
-    AllocateIdent,
-    ChangeView,
-    IntegrateUpload,
-    LoadClientFile,
-    ReadHistory,
-    ServerSession,
-    SessionState,
-)
+from hinterland.protocol.server_requests import AllocateIdent, ChangeView, IntegrateUpload, LoadClientFile, ReadHistory
+from hinterland.protocol.server_session import ServerSession, SessionState
 from hinterland.server.access import covers
 from hinterland.server.config import Config
 from hinterland.server.directory import Directory
@@ -40,6 +33,7 @@ from hinterland.server.subjects import subjects
 from hinterland.server.tail import TAIL_BYTES_MAX, HistoryTail, TailEntry
 from hinterland.server.tokens import Principal
 from hinterland.server.views.access import Access
+from hinterland.server.views.limits import ViewLimits
 from hinterland.server.views.tables import EVERYBODY
 from hinterland.server.views.views import ViewPolicy
 from hinterland.store.store import Store
@@ -343,6 +337,13 @@ class Realms:
                 version_salt=self._version_salt,
                 make_salt=make_salt,
                 clock=time.time,
+                view_limits=ViewLimits(
+                    self._config.subscriptions_max,
+                    self._config.queries_bytes_max,
+                    self._config.scan_objects_max,
+                    self._config.allow_scans,
+                    self._config.view_ttl_s,
+                ),
                 is_to_be_query_based=listed is not None and listed.kind == "query",
             )
         except BaseException:
@@ -396,7 +397,8 @@ class Realms:
         """Deliver one answer; if that fails, it must cost no other connection anything."""
         try:
             deliver(job, answer)
-            if type(job) is LoadClientFile and job.session.state is SessionState.SYNCING:
+            # In flexible mode the view is still to be found.
+            if type(job) is LoadClientFile and job.session.state in (SessionState.SYNCING, SessionState.LOADING):
                 self._take_over(realm, job.session)
             elif type(job) is ChangeView and isinstance(job.session, FlexibleSession) and job.session in realm.sessions:
                 for group in job.session.groups:
@@ -463,6 +465,11 @@ class Realms:
                 # The next use of the realm opens the file anew; SQLite allows both to overlap.
                 self._workers.submit(file.close)
             self._forget_if_unused(realm)
+
+    def connected_files(self, path: str) -> Collection[int]:
+        """Return the idents of the client files of a realm that are connected."""
+        realm = self._live.get(path)
+        return () if realm is None else realm.holders.keys()
 
     async def delete(self, path: str) -> None:
         """Delete the realm at a proper path: its sessions fail with 217, its files are removed.

@@ -148,7 +148,7 @@ class Groups:
             self._index_columns(class_name, {one.field for one in group.anchors.any_of})
         if not group.is_all:
             class_id = self._store.tables[class_name].id
-            sql, parameters = group.statement.select(f"{class_id}, t._row, {number}")
+            sql, parameters = group.statement.rows(f"{class_id}, t._row, {number}")
             self._store.connection.execute(f"INSERT INTO _members {sql}", parameters)
         return group
 
@@ -334,7 +334,7 @@ class Groups:
 
     def all_matches(self, group: Group) -> set[int]:
         """Return all rows that a group selects."""
-        sql, parameters = group.statement.select("t._row")
+        sql, parameters = group.statement.rows("t._row")
         return {row for (row,) in self._store.connection.execute(sql, parameters)}
 
     def members_sql(self, group: Group) -> str:

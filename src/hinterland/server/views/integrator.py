@@ -11,7 +11,7 @@ Source: spec flx.md §1.10, §1.11, §2.6, §2.7.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
 from hinterland.changeset.decoder import decode
@@ -30,8 +30,8 @@ from hinterland.merge.touch import Touched, touched
 from hinterland.merge.transformer import Incoming, Local, transform
 from hinterland.permissions.masking import masked
 from hinterland.permissions.upload import out_of_view_reason, refusal_reason
+from hinterland.protocol.client_file import Cursor
 from hinterland.protocol.codec import UploadEntry
-from hinterland.protocol.server_session import Cursor
 from hinterland.server.integration import Integrator
 from hinterland.server.schema_guard import check_schema_unchanged
 from hinterland.server.views.access import NOTHING_HIDDEN, Access, hidden_of
@@ -242,14 +242,15 @@ class ViewIntegrator(Integrator):
         can_write: bool,
     ) -> Changeset:
         """Judge, apply and append one changeset; return what the client must undo or lose because of it."""
-        whole = self._without_known_schema(one.changeset)
+        given = one.changeset
+        whole = self._without_known_schema(given)
         if one.changed and whole.strings:
             whole = one.changeset = Changeset(whole.instructions)  # others must not read what merging has removed
         if can_write:
             rejected = dict(self._refused_before(client, groups, whole))
         else:
             whole = Changeset([it for it in whole.instructions if not isinstance(it, SCHEMA)])
-            rejected = self._refused_to_readers(one.changeset)
+            rejected = {name: refusal_reason(*name) for name in touched_names(given.instructions)}
         while True:
             changeset = _without(whole, rejected)
             watched = self._tracker.before(transaction, changeset)
@@ -266,9 +267,11 @@ class ViewIntegrator(Integrator):
         self.affected.update(effects)
         if watched.has_schema:
             self.affected.add(EVERYBODY)
+        transient = self._asymmetric_classes(given) if rejected else ()
         hidden = hidden_of(self._hidden_from(client.ident))
-        undone = masked(self._undone(groups, watched.touches, effects, rejected), hidden)
-        reasons = [[*_spelled(name), reason] for name, reason in rejected.items() if reason]
+        undone = masked(self._undone(groups, watched.touches, effects, rejected, transient), hidden)
+        refused = [(name, reason) for name, reason in rejected.items() if reason]
+        reasons = [[*_spelled(name), reason, name.class_name not in transient] for name, reason in refused]
         text = json.dumps(reasons) if reasons else ""
         self._tables.add_own(client.ident, OwnRow(version, one.version, encode(undone), text))
         return undone
@@ -341,14 +344,16 @@ class ViewIntegrator(Integrator):
                 found[name] = out_of_view_reason(*name)
         return found
 
-    def _refused_to_readers(self, changeset: Changeset) -> dict[ObjectName, str]:
-        """Refuse all; asymmetric objects, which no client keeps, need no undoing."""
-        kinds = {one.name: one.kind for one in self._store.schema}
-        kinds |= {it.class_name: it.kind for it in changeset.instructions if isinstance(it, AddTable)}
-        return {
-            name: "" if kinds.get(name.class_name) is ClassKind.ASYMMETRIC else refusal_reason(*name)
-            for name in touched_names(changeset.instructions)
-        }
+    def _asymmetric_classes(self, changeset: Changeset) -> set[str]:
+        """Return the classes of a changeset whose objects no client keeps, so that they need no undoing (flx.md §2.8).
+
+        Those that it brings count as well, since a refused changeset leaves them undeclared.
+        """
+        names = {one.class_name for one in changeset.instructions}
+        schema = self._store.schema.classes
+        found = {name for name in names & schema.keys() if schema[name].kind is ClassKind.ASYMMETRIC}
+        brought = (it for it in changeset.instructions if isinstance(it, AddTable) and it.class_name not in schema)
+        return found | {it.class_name for it in brought if it.kind is ClassKind.ASYMMETRIC}
 
     def _row(self, name: ObjectName) -> int | None:
         table = self._store.tables.get(name.class_name)
@@ -379,11 +384,13 @@ class ViewIntegrator(Integrator):
         touches: Mapping[ObjectName, Touch],
         effects: Mapping[int, Effect],
         rejected: Mapping[ObjectName, str],
+        transient: Container[str],
     ) -> Changeset:
         """Return what the client itself must be sent about a version that it made.
 
         Objects that its queries select no more, those that they select now although others made them, those
         that it made outside its own view, and the proper state of those whose changes were refused.
+        Objects of `transient` classes are gone at the client anyway.
         """
         found: list[Instruction] = []
         lost: set[ObjectName] = set()
@@ -401,7 +408,7 @@ class ViewIntegrator(Integrator):
         for name in arrived - rejected.keys():
             found.extend(arrival_changeset(self._store, name).instructions)
         for name, reason in rejected.items():
-            if not reason:
+            if not reason or name.class_name in transient:
                 continue
             if self._sees(groups, name):
                 found.extend(arrival_changeset(self._store, name).instructions)

@@ -130,7 +130,11 @@ class Step(NamedTuple):
 
 
 class OwnRow(NamedTuple):
-    """A version that the client itself made."""
+    """A version that the client itself made.
+
+    `correction` is what it is sent about it. `rejected` lists objects in JSON, each as class, key, reason, and
+    whether the correction undoes what was refused.
+    """
 
     version: int
     client_version: int

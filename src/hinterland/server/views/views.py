@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -17,10 +17,13 @@ from hinterland.changeset.instructions import Changeset, EraseObject, Instructio
 from hinterland.errors import QueryError
 from hinterland.permissions.masking import masked
 from hinterland.permissions.upload import ObjectName
+from hinterland.protocol.client_file import Cursor
 from hinterland.protocol.codec import compress
 from hinterland.protocol.messages import Compensation, RejectedUpdate
 from hinterland.protocol.server_flexible_session import Bootstrap, ViewBatch, ViewChange
-from hinterland.protocol.server_session import ChangeView, Cursor, ReadView
+from hinterland.protocol.server_requests import ChangeView, ReadView
+from hinterland.query.ast import Query
+from hinterland.query.statement import Statement
 from hinterland.server.tail import DOWNLOAD_BYTES_MAX
 from hinterland.server.views.access import (
     NOTHING,
@@ -35,8 +38,16 @@ from hinterland.server.views.access import (
 from hinterland.server.views.bootstraps import BootstrapContent, bootstrap_content, bootstrap_parts
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.integrator import ViewIntegrator
+from hinterland.server.views.limits import ViewLimits, check_cost, check_size
 from hinterland.server.views.projection import SCHEMA, touched_names
-from hinterland.server.views.queries import ClassQuery, QueryRefusedError, conditions, parse_queries, same_queries
+from hinterland.server.views.queries import (
+    ClassQuery,
+    QueryRefusedError,
+    conditions,
+    is_everything,
+    parse_queries,
+    same_queries,
+)
 from hinterland.server.views.reads import reads_of
 from hinterland.server.views.tables import (
     EVERYBODY,
@@ -95,6 +106,7 @@ class Views:
         version_salt: See `Integrator`.
         clock: Gives Unix time in seconds.
         policy: Who may see and write what.
+        limits: What queries may cost.
         download_bytes_max: Limit for the changesets of one DOWNLOAD that holds several.
     """
 
@@ -106,8 +118,10 @@ class Views:
         version_salt: int,
         clock: Callable[[], float],
         policy: ViewPolicy | None = None,
+        limits: ViewLimits | None = None,
         download_bytes_max: int = DOWNLOAD_BYTES_MAX,
     ) -> None:
+        self._limits = limits or ViewLimits()
         self._store = store
         self._history = history
         self._clock = clock
@@ -184,7 +198,9 @@ class Views:
             return None
         try:
             queries = parse_queries(job.query, self._store.schema)
-            groups = self._groups_for(client.user, queries, is_strict=job.resume_at is None)
+            if not is_same:
+                check_size(job.query, (one.text for one in queries), self._limits)
+            groups = self._groups_for(client.user, queries, is_new=not is_same, is_strict=job.resume_at is None)
         except QueryRefusedError as error:
             return ViewChange(job.query_version, problem=str(error))
         return self._bootstrap(transaction, client, job, current, groups, again)
@@ -253,11 +269,10 @@ class Views:
         again: set[ObjectName] = set()
         if gone:
             own = self._tables.own(client.ident, gone[0].version, self.integrator.newest.version)
-            if self._is_narrow(steps):  # of these, what came before was not sent
-                again.update(self._doomed(client.ident, steps, at))
-            if own:
+            if own or self._is_narrow(steps):  # what they would have taken away was left out of what came before
                 for step in gone:
                     again |= touched_names(decode(self._tables.moved(client.ident, step.version)).instructions)
+            if own:
                 again |= self._misjudged(kept, own)
             self.integrator.drop_steps(client.ident, [step.version for step in gone])
             self.integrator.forget_projections()
@@ -276,21 +291,25 @@ class Views:
                 found.update(decode_names(entry.lost))
         return found
 
-    def _groups_for(self, user: str, queries: Iterable[ClassQuery], *, is_strict: bool) -> frozenset[int]:
+    def _groups_for(self, user: str, queries: Iterable[ClassQuery], *, is_new: bool, is_strict: bool) -> frozenset[int]:
         """Return the groups of a client's queries; all are compiled before one is added.
 
         Args:
             user: Whose client it is.
             queries: What it asks.
+            is_new: Whether it has not asked this before, so that its cost matters.
             is_strict: Whether what the user may not ask is refused; otherwise it selects nothing.
 
         Raises:
-            QueryRefusedError: One does not fit the schema, or may not be asked.
+            QueryRefusedError: One does not fit the schema, costs too much, or may not be asked.
         """
         wanted = [(one, self._narrowed(user, one, is_strict=is_strict)) for one in queries]
         for one, condition in wanted:
             if self._groups.find(one.class_name, one.text, condition) is None:
-                self._compile(one.class_name, one.text, condition)
+                query, statement = self._compile(one.class_name, one.text, condition)
+                # What a filter leaves of all objects is not the client's choice, nor that it has changed.
+                if is_new and not is_everything(one.query):
+                    check_cost(self._store, one.class_name, one.text, query, statement, self._limits)
         found = set()
         for one, condition in wanted:
             group = self._groups.find(one.class_name, one.text, condition)
@@ -313,9 +332,9 @@ class Views:
             raise QueryRefusedError(refusal)
         return NOTHING
 
-    def _compile(self, class_name: str, text: str, condition: str) -> None:
+    def _compile(self, class_name: str, text: str, condition: str) -> tuple[Query, Statement]:
         try:
-            self._groups.compile(class_name, text, condition)
+            return self._groups.compile(class_name, text, condition)
         except QueryError as error:
             raise QueryRefusedError(f"Invalid query: {class_name}: {error}") from None
 
@@ -370,8 +389,11 @@ class Views:
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def read(self, client: ClientRecord, job: ReadView) -> ViewBatch:
-        """Carry out `ReadView`: what the client sees of the versions after its cursor, up to its next bootstrap."""
+    def read(self, client: ClientRecord, job: ReadView) -> ViewBatch | None:
+        """Carry out `ReadView`: what the client sees of the versions after its cursor, up to its next bootstrap.
+
+        None when it must be told anew what it sees, because that bootstrap has become outdated.
+        """
         newest = self.integrator.newest
         steps = self._tables.steps(client.ident)
         current = next((step for step in reversed(steps) if step.version <= job.begin), None)
@@ -386,8 +408,10 @@ class Views:
         hidden = join_hidden(*(step.hidden for step in (current, following) if step is not None))
         doomed: Mapping[ObjectName, int] = {}
         if len(rows.keys() | own.keys()) + (following is not None) > 1 and self._is_narrow(steps):
-            doomed = self._doomed(client.ident, steps, job.begin)
+            doomed = self._doomed(client.ident, rows, own, following)
         stretch = _Stretch(rows, own, limit, doomed, hidden)
+        if following is not None and self._is_overtaken(client.ident, steps, stretch):
+            return None
         parts: list[bytes] = []
         reached, client_version, compensations = self._collect(parts, stretch, job.client_version)
         plain, packed, body = compress(b"".join(parts))
@@ -408,30 +432,46 @@ class Views:
         """Return whether a client was to see less at some time than its queries select."""
         return any(step.hidden or any(self._groups[number].filter for number in step.groups) for step in steps)
 
-    def _doomed(self, client: int, steps: list[Step], begin: int) -> Mapping[ObjectName, int]:
-        """Return the objects that later versions take away from a client, with the last of these.
+    def _doomed(
+        self,
+        client: int,
+        rows: Mapping[int, Iterable[LogRow]],
+        own: Mapping[int, OwnRow],
+        following: Step | None,
+    ) -> Mapping[ObjectName, int]:
+        """Return the objects that some versions, or the step after them, take away from a client, and the last of these.
 
         What came before is not sent: the client's user may have lost the right to see it since. It makes no
         difference to merging, as the objects are erased there whatever was done to them.
         """
         found: dict[ObjectName, int] = {}
-        newest = self.integrator.newest.version
-        for number, step in enumerate(steps):
-            last = steps[number + 1].version - 1 if number + 1 < len(steps) else newest
-            if step.version > begin:
-                for one in decode(self._tables.moved(client, step.version)).instructions:
-                    if isinstance(one, EraseObject):
-                        found[ObjectName(one.class_name, one.key)] = step.version
-            if last > begin:
-                for version, rows in self._log(step.groups, max(begin, step.version), last).items():
-                    for row in rows:
-                        found |= dict.fromkeys(decode_names(row.lost), version)
-        for mine in self._tables.own(client, begin, newest) if steps else ():
-            for one in decode(mine.correction).instructions:
-                if isinstance(one, EraseObject):
-                    name = ObjectName(one.class_name, one.key)
-                    found[name] = max(found.get(name, 0), mine.version)
+        for version in sorted(rows.keys() | own.keys()):
+            for row in () if version in own else rows[version]:
+                found |= dict.fromkeys(decode_names(row.lost), version)
+            if version in own:
+                found |= dict.fromkeys(decode_names(own[version].correction), version)
+        if following is not None:
+            found |= dict.fromkeys(decode_names(self._tables.moved(client, following.version)), following.version)
         return found
+
+    def _is_overtaken(self, client: int, steps: Sequence[Step], stretch: _Stretch) -> bool:
+        """Return whether what is still to be sent before a step tells of objects that were taken away after it."""
+        if not self._is_narrow(steps):
+            return False
+        lost: set[ObjectName] = set()
+        for step in steps:
+            if step.version > stretch.limit:
+                for rows in self._log(step.groups, step.version, self.integrator.newest.version).values():
+                    lost.update(name for row in rows for name in decode_names(row.lost))
+        if not lost:
+            return False
+        seen = [self.integrator.projection(version, rows) for version, rows in stretch.rows.items()]
+        seen += [decode(row.correction) for row in stretch.own.values()]
+        return any(
+            not isinstance(one, _BARE) and ObjectName(one.class_name, one.key) in lost  # type: ignore[union-attr]
+            for changeset in seen
+            for one in changeset.instructions
+        )
 
     def _collect(
         self, parts: list[bytes], stretch: _Stretch, client_version: int
@@ -450,7 +490,7 @@ class Views:
             if mine is not None:
                 client_version = mine.client_version
                 if mine.rejected:
-                    compensations.append(_compensation(mine))
+                    compensations += _compensations(mine)
             if entry is not None:
                 count = len(entry.changeset)
                 head = (entry.version, client_version, entry.timestamp, entry.origin, count, count)
@@ -545,8 +585,12 @@ def _size(content: BootstrapContent) -> int:
     return sum(map(len, content.changesets)) + len(content.moved) + 1_000
 
 
-def _compensation(row: OwnRow) -> Compensation:
-    updates = tuple(
-        RejectedUpdate(class_name, decode_key(key), reason) for class_name, key, reason in json.loads(row.rejected)
-    )
-    return Compensation(row.client_version, updates, row.version)
+def _compensations(row: OwnRow) -> Iterator[Compensation]:
+    """Yield what a client must hear of a version that it made: what is undone, and what could not be (flx.md §2.8)."""
+    refused = json.loads(row.rejected)
+    for is_undone, version in ((True, row.version), (False, None)):
+        updates = tuple(
+            RejectedUpdate(name, decode_key(key), why) for name, key, why, undone in refused if undone is is_undone
+        )
+        if updates:
+            yield Compensation(row.client_version, updates, version)
