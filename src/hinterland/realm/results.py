@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 from hinterland.errors import QueryError, UsageError, ValueTypeError
 from hinterland.realm import observing
 from hinterland.realm.ahead import note
-from hinterland.realm.binding import Binding, Image
+from hinterland.realm.binding import Binding, Image, no_property
 from hinterland.realm.conditions import Condition, Members, equality
 from hinterland.realm.objects import ObjectBase
 from hinterland.realm.sweep import Sweep
@@ -186,7 +186,7 @@ class Results(Tabular, Sequence[T], Generic[T]):
         for one in self._binding.collections:
             if name in (one.declared.attribute, one.name):
                 raise QueryError(f"{one.where} is a collection; only single values can be compared and sorted")
-        raise QueryError(f"{self._binding.title} has no property {name}")
+        raise QueryError(no_property(self._binding, name))
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -462,7 +462,11 @@ class Results(Tabular, Sequence[T], Generic[T]):
         return self._all_rows().count(value._row)
 
     def __repr__(self) -> str:
-        return f"<Results of {self._binding.declaration.python_name}, {len(self)} objects>"
+        try:
+            size = f"{len(self)} objects"
+        except UsageError as error:  # a debugger that shows variables must not fail
+            size = str(error)
+        return f"<Results of {self._binding.declaration.python_name}, {size}>"
 
     # -- aggregates ------------------------------------------------------------------------------
 
@@ -527,7 +531,7 @@ class Results(Tabular, Sequence[T], Generic[T]):
         known = {one.declared.attribute for one in (*self._binding.singles, *self._binding.collections)}
         for name in values:
             if name not in known:
-                raise ValueTypeError(f"{self._binding.title} has no property {name!r}")
+                raise ValueTypeError(no_property(self._binding, name))
         count = 0
         for obj in self:
             for name, value in values.items():

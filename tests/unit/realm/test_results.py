@@ -109,7 +109,7 @@ def test_sorted(people: hl.Results[Person], keys: tuple[Any, ...], options: dict
 
 
 REFUSED = [
-    (lambda it: it.filter(nobody=1), QueryError, "Person has no property nobody"),
+    (lambda it: it.filter(nobody=1), QueryError, "Person has no property 'nobody'"),
     (lambda it: it.filter(lines=[]), QueryError, "Person.lines is a collection"),
     (lambda it: it.filter(age="x"), ValueTypeError, "Person.age: expected int"),
     (lambda it: it.filter(employer=Company(name="x")), QueryError, "Person.employer cannot be compared"),
