@@ -8,18 +8,11 @@ from random import Random
 from typing import Any
 
 from tests.model.closure import Name, naive_closure
-from tests.simulation.views import (
-    FIELDS,
-    ViewClient,
-    ViewWorld,
-    _Evaluator,
-    nodes_of,
-    random_condition,
-    random_queries,
-    rows_of,
-)
+from tests.simulation.view_model import FIELDS, GraphEvaluator, nodes_of, random_condition, random_queries, rows_of
+from tests.simulation.views import ViewClient, ViewWorld
 
 from hinterland.query.parser import parse
+from hinterland.server.views.access import OpenAccess
 from hinterland.server.views.views import ViewPolicy
 from hinterland.store.store import Store
 
@@ -28,6 +21,16 @@ INCLUDES = {
     "Dept": ("@links.Item.dept", "@links.Dept.boss", "boss.@links.Dept.boss", "@links.Dept.boss.@links.Item.dept"),
 }
 READABLE = {"Item": "n != 4 OR dept.size == 1", "Dept": "size < 4"}
+
+
+class FilteredAccess(OpenAccess):
+    """Nobody may read everything."""
+
+    def is_open(self, user: str) -> bool:
+        return False
+
+    def read_filter(self, user: str, class_name: str) -> str:
+        return READABLE.get(class_name, "")
 
 
 def random_parts(random: Random) -> str:
@@ -49,7 +52,7 @@ def random_parts(random: Random) -> str:
 def wanted_view(store: Store, queries: str, *, is_filtered: bool) -> dict[str, dict[Any, dict[str, Any]]]:
     """Return what a client must hold: what matches and may be read, and what that brings along, found naively."""
     nodes = nodes_of(store)
-    evaluator = _Evaluator(nodes)
+    evaluator = GraphEvaluator(nodes)
 
     def selects(name: str, text: str) -> set[Name]:
         steps = parse(text).steps
@@ -82,13 +85,13 @@ class ClosureWorld(ViewWorld):
 
     def __init__(self, seed: int, directory: Path, *, clients: int, is_filtered: bool, **options: Any) -> None:
         self.is_filtered = is_filtered
-        policy = ViewPolicy(read_filter=lambda user, name: READABLE[name]) if is_filtered else ViewPolicy()
+        policy = ViewPolicy(FilteredAccess()) if is_filtered else ViewPolicy()
         super().__init__(seed, directory, clients=clients, policy=policy, **options)
 
-    def add_client(self) -> ViewClient:
+    def add_client(self, user: str = "u") -> ViewClient:
         """Add another device; one in three does not ask for closures."""
         kind = ViewClient if len(self.clients) % 3 == 2 else ClosureClient
-        client = kind(f"c{len(self.clients)}", self.directory, self.random, self.lines.append, self.schema)
+        client = kind(f"c{len(self.clients)}", self.directory, self.random, self.lines.append, self.schema, user)
         self.clients.append(client)
         return client
 
@@ -100,7 +103,7 @@ class ClosureWorld(ViewWorld):
             assert not client.pending, f"{client.name}: {client.pending} never came into force"
             assert client.is_complete, f"{client.name}: {client.active} never completed"
             wanted = wanted_view(store, client.active.query, is_filtered=self.is_filtered)
-            found = client.rows
+            found = client.rows(FIELDS)
             for name in FIELDS:
                 assert found[name] == wanted[name], (
                     f"{client.name}: {name} by {client.active.query}:\nholds  {found[name]}\nshould {wanted[name]}"

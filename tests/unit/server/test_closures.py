@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -27,11 +27,12 @@ from hinterland.changeset.instructions import (
     SetInsert,
     Update,
 )
-from hinterland.server.views.closures import closure_text
+from hinterland.permissions.upload import ObjectName
+from hinterland.server.views.closures import ClassView, closure_text
 from hinterland.server.views.effects import Effect, net_effect
 from hinterland.server.views.groups import Group, Groups
 from hinterland.server.views.includes import IncludeError, include_hops
-from hinterland.server.views.tables import ObjectName, ViewTables
+from hinterland.server.views.tables import ViewTables
 from hinterland.server.views.tracker import Tracker
 from hinterland.store.applier import apply
 from hinterland.store.store import Store
@@ -98,24 +99,26 @@ class Realm:
         query: str,
         *include: str,
         filters: dict[str, str] | None = None,
+        hidden: Collection[str] = (),
         is_closed: bool = True,
     ) -> Group:
         """Add a group."""
         filters = filters or {}
 
-        def read_filter(name: str) -> str:
-            return filters.get(name, "")
+        def visible(name: str) -> ClassView:
+            return ClassView((filters or {}).get(name, ""), frozenset(hidden if name == "A" else ()))
 
         with self.store.begin_write():
-            text = closure_text(class_name, include, self.store.schema, read_filter) if is_closed else ""
-            found = self.groups.find(class_name, query, read_filter(class_name), text)
+            text = closure_text(class_name, include, self.store.schema, visible) if is_closed else ""
+            found = self.groups.find(class_name, query, visible(class_name).filter, text)
             if found is not None:
                 return found
-            group = self.groups.add(class_name, query, read_filter(class_name), text)
+            group = self.groups.add(class_name, query, visible(class_name).filter, text)
             if is_closed:
                 self.tracker.closures.build(group)
-            self.asked[group.id] = (class_name, query, filters, include, is_closed)
-            self.groups.join(list(self.asked))
+            if not hidden:
+                self.asked[group.id] = (class_name, query, filters, include, is_closed)
+                self.groups.join(list(self.asked))
         self.check()
         return group
 
@@ -133,7 +136,7 @@ class Realm:
         touched = {*watched.touches} & existed & self.names()
         for number in self.asked:
             self.follow(before[number], self.seen(number), effects.get(number, Effect()), new, touched)
-        every = net_effect(effects.values())
+        every = net_effect(effect for number, effect in effects.items() if number in self.asked)
         self.follow(set().union(*before.values()), set().union(*map(self.seen, self.asked)), every, new, touched)
         self.check()
         return effects
@@ -278,6 +281,17 @@ def test_what_may_not_be_read_is_neither_seen_nor_passed_through(realm: Realm) -
     assert realm.change(*put("A", 2, open=False))[group.id].lost == effect.arrived
 
 
+def test_links_in_hidden_properties_lead_nowhere(realm: Realm) -> None:
+    """Who may not see a property does not learn from the closure where its links lead."""
+    realm.change(*make("A", 1, n=1, next=a(2), any=b("x")), *make("A", 2), *make("A", 3), *make("B", "x"))
+    group = realm.ask("A", "n == 1", hidden=["next", "set"])
+    assert realm.seen(group.id) == {("A", 1), ("B", "x")}
+    realm.change(SetInsert("A", 1, "set", [], a(3)), *put("A", 1, next=None))
+    realm.restart()
+    realm.change(*put("A", 1, any=a(2)))
+    assert realm.seen(group.id) == {("A", 1), ("A", 2)}
+
+
 def test_backlinks_come_with_include_only(realm: Realm) -> None:
     """Scenario 82: forward links transitively; what links to an object, and what hangs on that, by INCLUDE."""
     realm.change(*make("A", 1, n=1), *make("A", 5), *make("B", "x", back=a(1)), *put("B", "x", n=2))
@@ -310,7 +324,8 @@ def test_classes_that_come_later_are_followed(realm: Realm) -> None:
     group = realm.ask("B", "n == 1")
     texts: list[str | None] = [None, "n == 3"]
     for name, text in zip(("C", "D"), texts, strict=True):
-        realm.tracker.agreed_filter = lambda group, class_name, text=text: text  # type: ignore[misc]
+        view = None if text is None else ClassView(text)
+        realm.tracker.agreed_view = lambda group, class_name, view=view: view  # type: ignore[misc]
         instructions = [
             AddTable(name, ClassKind.TOP_LEVEL, "_id", P.INT),
             AddColumn(name, "n", P.INT, False, SINGLE),
@@ -359,8 +374,8 @@ def test_bad_paths_are_refused(realm: Realm, path: str) -> None:
 def test_closures_are_shared_by_those_who_may_read_the_same(realm: Realm) -> None:
     """What may be read of classes that a closure cannot reach makes no difference."""
     schema = realm.store.schema
-    one = closure_text("B", [], schema, lambda name: "")
-    other = closure_text("B", [], schema, lambda name: "n == 1" if name == "B" else "")
+    one = closure_text("B", [], schema, lambda name: ClassView())
+    other = closure_text("B", [], schema, lambda name: ClassView("n == 1" if name == "B" else ""))
     assert one != other
     assert json.loads(one)["filters"] == {"A": "", "B": ""}
 

@@ -103,7 +103,12 @@ class ClosureGraph:
 
     def _edges(self, nodes: Mapping[Node, bool], *, is_old: bool) -> dict[Node, set[Node]]:
         links = self._links.links([place for _, place in nodes], is_old=is_old)
-        includes = self._closure.includes
+        includes, hidden = self._closure.includes, self._closure.hidden
+        if hidden:
+            links = {
+                place: {link for link in some if link.field not in hidden.get(place.class_name, ())}
+                for place, some in links.items()
+            }
         found: dict[Node, set[Node]] = {}
         back: dict[tuple[Hop, int], list[Node]] = {}
         for node, is_root in nodes.items():

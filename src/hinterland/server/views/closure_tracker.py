@@ -18,8 +18,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from hinterland.permissions.upload import ObjectName
+from hinterland.server.views.access import NOTHING
 from hinterland.server.views.closure_graph import ClosureGraph, readable
-from hinterland.server.views.closures import Closure
+from hinterland.server.views.closures import ClassView, Closure
 from hinterland.server.views.effects import Effect, Effects, Roots, Touch, Watched
 from hinterland.server.views.groups import Group, Groups
 from hinterland.server.views.includes import REACHED, reachable_classes
@@ -27,7 +29,7 @@ from hinterland.server.views.link_history import LinkHistory
 from hinterland.server.views.links import LinkReader, Place, PlacedLink
 from hinterland.server.views.reach import BARRED, Change, Node, Reach
 from hinterland.server.views.reached_table import ReachedRow, StoredStanding
-from hinterland.server.views.tables import ObjectName, ViewTables
+from hinterland.server.views.tables import ViewTables
 from hinterland.store.store import Store
 from hinterland.store.transaction import WriteTransaction
 
@@ -35,11 +37,11 @@ __all__ = ["ClosureTracker"]
 
 ORDERS_PER_VERSION: Final = 1 << 28
 
-NOTHING: Final = "FALSEPREDICATE"
-"""Until their views are made anew, users who may read different parts of a new class see nothing of it."""
+_UNSEEN: Final = ClassView(NOTHING)
+"""Until their views are made anew, users who may see different parts of a new class see nothing of it."""
 
-AgreedFilter = Callable[[int, str], str | None]
-"""From a group and a class to what all its users may read of that; None if they differ."""
+AgreedView = Callable[[int, str], ClassView | None]
+"""From a group and a class to what all its users may see of that; None if they differ."""
 
 
 @dataclass(slots=True)
@@ -95,7 +97,7 @@ class ClosureTracker:
                 watched.links = self._links(rows)
 
     def after(
-        self, watched: Watched, roots: Roots, effects: Effects, version: int, agreed_filter: AgreedFilter | None = None
+        self, watched: Watched, roots: Roots, effects: Effects, version: int, agreed_view: AgreedView | None = None
     ) -> None:
         """Note what the changeset, applied as `version`, did to closures; all is flushed.
 
@@ -104,12 +106,12 @@ class ClosureTracker:
             roots: The rows that became members, or ceased to be.
             effects: What it did to what clients see; corrected for groups with closures.
             version: The version.
-            agreed_filter: Asked about classes that are new.
+            agreed_view: Asked about classes that are new.
         """
         if not self._groups.closures:
             return
-        if watched.has_schema and agreed_filter is not None:
-            self._widen(agreed_filter)
+        if watched.has_schema and agreed_view is not None:
+            self._widen(agreed_view)
         commit = self._look(watched, roots)
         self._find_flips(commit, watched)
         self._find_rewired(commit, effects)
@@ -141,7 +143,7 @@ class ClosureTracker:
 
     # -- what has changed ------------------------------------------------------------------------
 
-    def _widen(self, agreed_filter: AgreedFilter) -> None:
+    def _widen(self, agreed_view: AgreedView) -> None:
         """Let closures reach classes that they could not before."""
         schema = self._store.schema
         for number in list(self._groups.closures.by_group):
@@ -150,8 +152,7 @@ class ClosureTracker:
             assert closure is not None
             new = reachable_classes(schema, group.class_name, closure.includes) - closure.filters.keys()
             if new:
-                found = {name: agreed_filter(number, name) for name in new}
-                self._groups.widen(group, {name: NOTHING if text is None else text for name, text in found.items()})
+                self._groups.widen(group, {name: agreed_view(number, name) or _UNSEEN for name in new})
 
     def _linking(self, touches: Mapping[ObjectName, Touch], *, is_after: bool) -> dict[str, set[int]]:
         """Return the touched rows whose links may be others, in classes that closures reach."""

@@ -1,8 +1,8 @@
 """What makes a group one with `links="closure"`, and all such groups of a realm.
 
-What a closure holds depends on more than query and filter of its class: on what may be read of every class
-that it can reach. Those conditions are part of the group's identity, as text; so users share a closure when
-they may read the same.
+What a closure holds depends on more than query and filter of its class: on what may be seen of every class
+that it can reach. That is part of the group's identity, as text; so users share a closure when they may see
+the same.
 
 Source: spec flx.md §4.4; features.md §4.1.
 """
@@ -13,40 +13,62 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from hinterland.schema.types import Schema
 from hinterland.server.views.includes import Includes, includes_of, reachable_classes
 
-__all__ = ["Closure", "ClosureIndex", "closure_text", "parse_closure"]
+__all__ = ["ClassView", "Closure", "ClosureIndex", "closure_text", "parse_closure"]
+
+
+class ClassView(NamedTuple):
+    """What may be seen of a class: the condition that its objects must meet, and the properties that are hidden."""
+
+    filter: str = ""
+    hidden: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True, eq=False)
 class Closure:
-    """The paths that it includes, and for each class that it can reach what may be read of it, "" for all.
+    """The paths that it includes, and what may be seen of each class that it can reach.
 
-    `guards` are the numbers of the groups that stand for conditions, by class.
+    `filters` has all these classes, `hidden` only those with properties that are hidden: links in those lead
+    nowhere. `guards` are the numbers of the groups that stand for filters, by class.
     """
 
     paths: tuple[str, ...]
     includes: Includes
     filters: dict[str, str]
+    hidden: dict[str, frozenset[str]]
     guards: dict[str, int] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
         """What is stored of it."""
-        return _spell(self.paths, self.filters)
+        return _spell(self.paths, self.filters, self.hidden)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether there is something that may not be seen."""
+        return bool(self.hidden) or any(self.filters.values())
+
+    def widen(self, views: Mapping[str, ClassView]) -> None:
+        """Reach further classes."""
+        self.filters |= {name: view.filter for name, view in views.items()}
+        self.hidden |= {name: view.hidden for name, view in views.items() if view.hidden}
 
 
-def closure_text(class_name: str, paths: Iterable[str], schema: Schema, read_filter: Callable[[str], str]) -> str:
-    """Return the identity of a closure, given what may be read of a class.
+def closure_text(class_name: str, paths: Iterable[str], schema: Schema, visible: Callable[[str], ClassView]) -> str:
+    """Return the identity of a closure, given what may be seen of a class.
 
     Raises:
         IncludeError: A path does not fit the schema.
     """
     paths = tuple(sorted(set(paths)))
     classes = reachable_classes(schema, class_name, includes_of(paths, class_name, schema))
-    return _spell(paths, {name: read_filter(name) for name in classes})
+    views = {name: visible(name) for name in classes}
+    hidden = {name: view.hidden for name, view in views.items() if view.hidden}
+    return _spell(paths, {name: view.filter for name, view in views.items()}, hidden)
 
 
 def parse_closure(text: str, class_name: str, schema: Schema) -> Closure | None:
@@ -55,11 +77,15 @@ def parse_closure(text: str, class_name: str, schema: Schema) -> Closure | None:
         return None
     content = json.loads(text)
     paths = tuple(content["include"])
-    return Closure(paths, includes_of(paths, class_name, schema), content["filters"])
+    hidden = {name: frozenset(fields) for name, fields in content.get("hidden", {}).items()}
+    return Closure(paths, includes_of(paths, class_name, schema), content["filters"], hidden)
 
 
-def _spell(paths: Iterable[str], filters: Mapping[str, str]) -> str:
-    return json.dumps({"filters": filters, "include": list(paths)}, separators=(",", ":"), sort_keys=True)
+def _spell(paths: Iterable[str], filters: Mapping[str, str], hidden: Mapping[str, frozenset[str]]) -> str:
+    content: dict[str, object] = {"filters": filters, "include": list(paths)}
+    if hidden:
+        content["hidden"] = {name: sorted(fields) for name, fields in hidden.items()}
+    return json.dumps(content, separators=(",", ":"), sort_keys=True)
 
 
 class ClosureIndex:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from hinterland.permissions.upload import ObjectName
 from hinterland.server.views.links import Place, PlacedLink
-from hinterland.server.views.tables import ObjectName
 
 __all__ = ["Effect", "Effects", "Roots", "Touch", "Watched", "net_effect"]
 

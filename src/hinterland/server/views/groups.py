@@ -23,9 +23,10 @@ from hinterland.query.compiler import compile_query
 from hinterland.query.parser import parse
 from hinterland.query.statement import Statement
 from hinterland.schema.types import ClassSchema
+from hinterland.server.views.access import Asked, asked_by
 from hinterland.server.views.anchor_index import AnchorIndex
 from hinterland.server.views.anchors import Anchors, anchors_of
-from hinterland.server.views.closures import Closure, ClosureIndex, parse_closure
+from hinterland.server.views.closures import ClassView, Closure, ClosureIndex, parse_closure
 from hinterland.server.views.queries import conditions, is_everything
 from hinterland.server.views.reads import Reads, reads_of
 from hinterland.server.views.tables import GroupRow, ViewTables
@@ -56,19 +57,27 @@ class _Shape:
 class Group:
     """One query on one class.
 
-    `anchors` are None where nothing can be looked up; `reads` is what its result depends on. With a `closure`,
-    clients see what that reaches from the members, too.
+    `filter` narrows it to what may be read. `anchors` are None where nothing can be looked up; `reads` is what its
+    result depends on, `asked` what the query names without the filter. With a `closure`, clients see what that
+    reaches from the members, too.
     """
 
     id: int
     class_name: str
     query: Query
+    filter: str
     is_all: bool
     anchors: Anchors | None
     reads: Reads
+    asked: Asked
     statement: Statement
     shape: _Shape | None = None
     closure: Closure | None = None
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether clients may see less than what they ask for."""
+        return bool(self.filter) or (self.closure is not None and self.closure.is_narrow)
 
 
 class Groups:
@@ -206,12 +215,12 @@ class Groups:
         self.companions.setdefault(number, set()).add(other)
         self.companions.setdefault(other, set()).add(number)
 
-    def widen(self, group: Group, filters: Mapping[str, str]) -> None:
-        """Let a group's closure reach further classes, of which these conditions say what may be read."""
+    def widen(self, group: Group, views: Mapping[str, ClassView]) -> None:
+        """Let a group's closure reach further classes."""
         closure = group.closure
         assert closure is not None
         self.closures.discard(group.id)
-        closure.filters.update(filters)
+        closure.widen(views)
         self._guard(closure)
         self.closures.add(group.id, closure)
         name, text, condition, before = self._texts[group.id]
@@ -233,7 +242,8 @@ class Groups:
                 number = self._guards[name, condition] = -1 - len(self._guards)
                 query, statement = self.compile(name, condition)
                 reads = reads_of(conditions(query), name, self._store.schema)
-                guard = self._by_id[number] = Group(number, name, query, False, None, reads, statement)
+                guard = Group(number, name, query, "", False, None, reads, asked_by(name, reads), statement)
+                self._by_id[number] = guard
                 for read in reads.others:
                     self._reaching.setdefault(read.class_name, set()).add(number)
                 guard.shape = self._shape(guard)
@@ -258,8 +268,14 @@ class Groups:
         found = conditions(query)
         reads = reads_of(found, name, self._store.schema)
         anchors = anchors_of(found, schema) if not reads.is_volatile else None
+        mine = reads_of(conditions(parse(row.query)), name, self._store.schema) if row.filter else reads
         closure = parse_closure(row.closure, name, self._store.schema)
-        group = Group(row.id, name, query, is_everything(query), anchors, reads, statement, closure=closure)
+        asked = asked_by(name, mine)
+        if closure is not None:
+            asked = closure.includes.asked(asked)
+        group = Group(
+            row.id, name, query, row.filter, is_everything(query), anchors, reads, asked, statement, closure=closure
+        )
         self._by_id[row.id] = group
         if closure is not None:
             self._guard(closure)
@@ -422,6 +438,16 @@ class Groups:
         if with_closure:
             ids = self._tables.reached.classes(with_closure)
             found |= {name for name, table in self._store.tables.items() if table.id in ids}
+        return found
+
+    def visible_classes(self, numbers: Iterable[int]) -> set[str]:
+        """Return the classes of which the clients of some groups could see objects."""
+        found: set[str] = set()
+        for number in numbers:
+            group = self._by_id[number]
+            found.add(group.class_name)
+            if group.closure is not None:
+                found |= group.closure.filters.keys()
         return found
 
     def sees(self, numbers: Iterable[int], class_name: str, row: int) -> bool:

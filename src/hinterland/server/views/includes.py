@@ -16,6 +16,7 @@ from typing import Final
 
 from hinterland.errors import QueryError
 from hinterland.schema.types import ClassSchema, Property, Schema
+from hinterland.server.views.access import Asked
 from hinterland.server.views.reads import Hop
 from hinterland.values import ClassKind, PropertyType
 
@@ -49,6 +50,11 @@ class Includes:
         """The properties, with their classes, whose links are followed backwards."""
         every = [*self.starts, *(one for hops in self.steps.values() for one in hops)]
         return {(hop.class_name, hop.field) for hop, _ in every if hop.is_back}
+
+    def asked(self, asked: Asked) -> Asked:
+        """Return what a query asks for by its paths, besides what it asks for without them."""
+        every = [*self.starts, *(one for hops in self.steps.values() for one in hops)]
+        return Asked(asked.properties | {(hop.class_name, hop.field) for hop, _ in every}, asked.is_known)
 
 
 def includes_of(paths: Iterable[str], class_name: str, schema: Schema) -> Includes:

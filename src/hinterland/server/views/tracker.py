@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable
 
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import Changeset, CreateObject, EraseObject
-from hinterland.server.views.closure_tracker import AgreedFilter, ClosureTracker
+from hinterland.server.views.closure_tracker import AgreedView, ClosureTracker
 from hinterland.server.views.effects import Effect, Effects, Roots, Touch, Watched
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.projection import SCHEMA
@@ -37,8 +37,8 @@ class Tracker:
         self._groups = groups
         self._roots = Roots()
         self.closures = ClosureTracker(store, tables, groups)
-        self.agreed_filter: AgreedFilter | None = None
-        """Asked what may be read of classes that are new, see `closure_tracker`."""
+        self.agreed_view: AgreedView | None = None
+        """Asked what may be seen of classes that are new, see `closure_tracker`."""
 
     def before(self, transaction: WriteTransaction, changeset: Changeset) -> Watched:
         """Look at what a changeset that is about to be applied touches."""
@@ -79,7 +79,7 @@ class Tracker:
                 self._direct(class_name, touches, effects)
         self._indirect(watched, effects)
         self._volatile(watched, effects)
-        self.closures.after(watched, self._roots, effects, version, self.agreed_filter)
+        self.closures.after(watched, self._roots, effects, version, self.agreed_view)
         self.closures.keep_others(effects)
         self._write(watched, effects, version)
         return effects.by_group
@@ -94,7 +94,7 @@ class Tracker:
         found: set[ObjectName] = set()
         if self._groups.closures.by_group.keys().isdisjoint(groups):
             return found
-        agreed_filter, self.agreed_filter = self.agreed_filter, None
+        agreed_view, self.agreed_view = self.agreed_view, None
         try:
             with transaction.savepoint():
                 self.after(transaction, watched, version)
@@ -105,7 +105,7 @@ class Tracker:
         except _TriedError:
             return found
         finally:
-            self.agreed_filter = agreed_filter
+            self.agreed_view = agreed_view
 
     # -- through links ---------------------------------------------------------------------------
 
