@@ -5,7 +5,7 @@ Source: spec flx.md §4.4.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from hinterland.changeset.instructions import EraseObject
@@ -41,9 +41,15 @@ def naive_closure(
     roots: Iterable[Name],
     paths: Iterable[str] = (),
     can_read: Callable[[Name], bool] = lambda name: True,
+    hidden: Collection[tuple[str, str]] = (),
 ) -> set[Name]:
-    """Return what the roots lead to, themselves included, and what the paths include; only what may be read."""
-    links = all_links(store)
+    """Return what the roots lead to, themselves included, and what the paths include; only what may be read.
+
+    Links in hidden properties, given with their classes, lead nowhere.
+    """
+    links = {
+        name: {link for link in some if (name[0], link[0]) not in hidden} for name, some in all_links(store).items()
+    }
     matching = {name for name in roots if name in links and can_read(name)}
     waiting = list(matching)
     for path in paths:

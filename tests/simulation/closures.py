@@ -8,9 +8,11 @@ from random import Random
 from typing import Any
 
 from tests.model.closure import Name, naive_closure
+from tests.simulation.permission_world import BLANKS, CLASSES, Judge, PermissionWorld
 from tests.simulation.view_model import FIELDS, GraphEvaluator, nodes_of, random_condition, random_queries, rows_of
 from tests.simulation.views import ViewClient, ViewWorld
 
+from hinterland.permissions.system_classes import SYSTEM_QUERIES
 from hinterland.query.parser import parse
 from hinterland.server.views.access import OpenAccess
 from hinterland.server.views.views import ViewPolicy
@@ -109,3 +111,41 @@ class ClosureWorld(ViewWorld):
                     f"{client.name}: {name} by {client.active.query}:\nholds  {found[name]}\nshould {wanted[name]}"
                 )
         store.end_read()
+
+
+NARROW_INCLUDES = {"Item": ("@links.Item.friends",), "Dept": ("@links.Item.dept", "@links.Dept.boss")}
+"""Paths of which it is plain what permission they need."""
+
+
+class ClosurePermissionWorld(PermissionWorld):
+    """A world in which users see different things, and ask for closures."""
+
+    def subscribe(self, client: ViewClient) -> None:
+        random, content = self.random, dict(SYSTEM_QUERIES) if self.random.random() < 0.5 else {}
+        queries: dict[str, Any] = {**content}
+        for name in FIELDS:
+            text = random.choice((random_condition(random, name, 1), "TRUEPREDICATE", "_id < 3"))
+            include = [path for path in NARROW_INCLUDES[name] if random.random() < 0.3]
+            if random.random() < 0.8:
+                queries[name] = [{"query": text, "links": "closure", "include": include}]
+        client.subscribe(json.dumps(queries))
+
+    def wanted(self, client: ViewClient) -> dict[str, dict[Any, dict[str, Any]]]:
+        store, user = self.server.file.store, client.user
+        judge = Judge(store, self.document, self.customs, self.admins)
+        readable = {(name, key) for name in CLASSES for key in judge.readable(name, user)}
+        hidden = {(name, one) for name in CLASSES for one in judge.hidden(name, user)}
+        seen: set[Name] = set()
+        for name, asked in json.loads(client.active.query or "{}").items():
+            for part in [{"query": asked, "include": []}] if isinstance(asked, str) else asked:
+                if judge.may_ask(name, " ".join((part["query"], *part["include"])), user):
+                    roots = {(name, key) for key in judge.matching(name, part["query"])} & readable
+                    if "links" in part:
+                        roots = naive_closure(store, roots, part["include"], readable.__contains__, hidden)
+                    seen |= roots
+        found: dict[str, dict[Any, dict[str, Any]]] = {}
+        for name in CLASSES:
+            blanks = {one: BLANKS[one] for owner, one in hidden if owner == name}
+            keys = [key for class_name, key in seen if class_name == name]
+            found[name] = {key: {**judge.rows[name][key], **blanks} for key in keys}
+        return found

@@ -9,13 +9,11 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final, NamedTuple
 
 from hinterland.changeset.decoder import decode, decode_key
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import Changeset, EraseObject, Instruction
-from hinterland.errors import QueryError
 from hinterland.permissions.masking import masked
 from hinterland.permissions.upload import ObjectName
 from hinterland.protocol.client_file import Cursor
@@ -23,35 +21,25 @@ from hinterland.protocol.codec import compress
 from hinterland.protocol.messages import Compensation, RejectedUpdate
 from hinterland.protocol.server_flexible_session import Bootstrap, ViewBatch, ViewChange
 from hinterland.protocol.server_requests import ChangeView, ReadView
-from hinterland.query.ast import Query
-from hinterland.query.statement import Statement
 from hinterland.server.tail import DOWNLOAD_BYTES_MAX
 from hinterland.server.views.access import (
-    NOTHING,
     Access,
-    Asked,
     OpenAccess,
-    asked_by,
-    describe_hidden,
     hidden_of,
     join_hidden,
 )
+from hinterland.server.views.asking import Asking
 from hinterland.server.views.bootstraps import BootstrapContent, bootstrap_content, bootstrap_parts
-from hinterland.server.views.closures import ClassView, closure_text
+from hinterland.server.views.closures import ClassView
 from hinterland.server.views.groups import Groups
-from hinterland.server.views.includes import includes_of
 from hinterland.server.views.integrator import ViewIntegrator
-from hinterland.server.views.limits import ViewLimits, check_cost, check_size
+from hinterland.server.views.limits import ViewLimits, check_size
 from hinterland.server.views.projection import SCHEMA, touched_names
 from hinterland.server.views.queries import (
-    ClassQuery,
     QueryRefusedError,
-    conditions,
-    is_everything,
     parse_queries,
     same_queries,
 )
-from hinterland.server.views.reads import reads_of
 from hinterland.server.views.tables import (
     EVERYBODY,
     LogRow,
@@ -143,6 +131,7 @@ class Views:
             may_create_outside=policy.may_create_outside,
         )
         self.integrator.set_agreed_view(self._agreed_view)
+        self._asking = Asking(store, self._groups, self.integrator.closures, policy.access, self._limits)
         self._fresh: dict[str, set[int]] = {}
         """By user: the client files of which is known that they see what they may."""
         self._changed_users: set[str] | None = set()
@@ -196,7 +185,7 @@ class Views:
         is_same = current is not None and same_queries(current.query, job.query)
         if job.resume_at is not None and current is not None and is_same:
             self._tables.rename_step(client.ident, current.version, job.query_version)
-            if not again and not self._differs(client.user, current):
+            if not again and not self._asking.differs(client.user, current):
                 return ViewChange(job.query_version, groups=current.groups)
         if current is None and job.resume_at:
             return None
@@ -204,7 +193,7 @@ class Views:
             queries = parse_queries(job.query, self._store.schema)
             if not is_same:
                 check_size(job.query, (one.text for one in queries), self._limits)
-            groups = self._groups_for(client.user, queries, is_new=not is_same, is_strict=job.resume_at is None)
+            groups = self._asking.groups_for(client.user, queries, is_new=not is_same, is_strict=job.resume_at is None)
         except QueryRefusedError as error:
             return ViewChange(job.query_version, problem=str(error))
         return self._bootstrap(transaction, client, job, current, groups, again)
@@ -217,7 +206,7 @@ class Views:
         fresh = self._fresh.setdefault(client.user, set())
         if client.ident not in fresh:
             steps = self._tables.steps(client.ident)
-            if steps and self._differs(client.user, steps[-1]):
+            if steps and self._asking.differs(client.user, steps[-1]):
                 return True
             fresh.add(client.ident)
         return False
@@ -243,29 +232,6 @@ class Views:
             self._fresh.pop(user, None)
         if self._changed_users is not None:
             self._changed_users.update(changed)
-
-    def _differs(self, user: str, step: Step) -> bool:
-        """Return whether a client's queries come to something else, by what its user may see now."""
-        for number in step.groups:
-            group = self._groups[number]
-            if group.filter != self._condition(user, group.class_name, group.asked):
-                return True
-            closure = group.closure
-            if closure is not None:
-                visible = partial(self._visible, user)
-                if closure.text != closure_text(group.class_name, closure.paths, self._store.schema, visible):
-                    return True
-        return step.hidden != self._hidden(user, step.groups)
-
-    def _condition(self, user: str, class_name: str, asked: Asked) -> str:
-        """Return what narrows a query of a user's; one that the user may not ask any more selects nothing."""
-        if self.access.query_refusal(user, class_name, asked) is not None:
-            return NOTHING
-        return self.access.read_filter(user, class_name)
-
-    def _hidden(self, user: str, groups: Iterable[int]) -> str:
-        classes = self._groups.visible_classes(groups)
-        return describe_hidden({name: self.access.hidden(user, name) for name in classes})
 
     def _resume(self, client: ClientRecord, steps: list[Step], at: int) -> tuple[list[Step], set[ObjectName]]:
         """Forget the bootstraps that the client has not got.
@@ -300,72 +266,15 @@ class Views:
                 found.update(decode_names(entry.lost))
         return found
 
-    def _groups_for(self, user: str, queries: Iterable[ClassQuery], *, is_new: bool, is_strict: bool) -> frozenset[int]:
-        """Return the groups of a client's queries; all are compiled before one is added.
-
-        Args:
-            user: Whose client it is.
-            queries: What it asks.
-            is_new: Whether it has not asked this before, so that its cost matters.
-            is_strict: Whether what the user may not ask is refused; otherwise it selects nothing.
-
-        Raises:
-            QueryRefusedError: One does not fit the schema, costs too much, or may not be asked.
-        """
-        wanted = [(one, self._narrowed(user, one, is_strict=is_strict), self._closure_of(user, one)) for one in queries]
-        for one, condition, closure in wanted:
-            if self._groups.find(one.class_name, one.text, condition, closure) is None:
-                query, statement = self._compile(one.class_name, one.text, condition)
-                # What a filter leaves of all objects is not the client's choice, nor that it has changed.
-                if is_new and not is_everything(one.query):
-                    check_cost(self._store, one.class_name, one.text, query, statement, self._limits)
-        found = set()
-        for one, condition, closure in wanted:
-            group = self._groups.find(one.class_name, one.text, condition, closure)
-            if group is None:
-                group = self._groups.add(one.class_name, one.text, condition, closure)
-                if closure:
-                    self.integrator.closures.build(group)
-            found.add(group.id)
-        self._groups.join(found)
-        return frozenset(found)
-
-    def _closure_of(self, user: str, query: ClassQuery) -> str:
-        """Return the identity of the closure of a query, "" for none."""
-        if query.links == "none":
-            return ""
-        return closure_text(query.class_name, query.include, self._store.schema, partial(self._visible, user))
-
-    def _visible(self, user: str, class_name: str) -> ClassView:
-        """Return what a user may see of a class that links lead to."""
-        return ClassView(self.access.read_filter(user, class_name), self.access.hidden(user, class_name))
-
     def _agreed_view(self, group: int, class_name: str) -> ClassView | None:
         """Return what all users of a group may see of a class; None if they differ."""
         users = {client.user for client in map(self._history.client, self._tables.clients_of(group)) if client}
-        found = {self._visible(user, class_name) for user in users}
-        return found.pop() if len(found) == 1 else None
-
-    def _narrowed(self, user: str, one: ClassQuery, *, is_strict: bool) -> str:
-        """Return the condition that narrows a query to what its user may see."""
-        if self.access.is_open(user):
-            return ""
-        self._compile(one.class_name, one.text, "")  # its names must be right before they are looked at
-        schema = self._store.schema
-        asked = asked_by(one.class_name, reads_of(conditions(one.query), one.class_name, schema))
-        asked = includes_of(one.include, one.class_name, schema).asked(asked)
-        refusal = self.access.query_refusal(user, one.class_name, asked)
-        if refusal is None:
-            return self.access.read_filter(user, one.class_name)
-        if is_strict:
-            raise QueryRefusedError(refusal)
-        return NOTHING
-
-    def _compile(self, class_name: str, text: str, condition: str) -> tuple[Query, Statement]:
-        try:
-            return self._groups.compile(class_name, text, condition)
-        except QueryError as error:
-            raise QueryRefusedError(f"Invalid query: {class_name}: {error}") from None
+        found = {self._asking.visible(user, class_name) for user in users}
+        if len(found) == 1:
+            return found.pop()
+        self._fresh.clear()  # their views are to be made anew
+        self._changed_users = None
+        return None
 
     def _bootstrap(
         self,
@@ -377,7 +286,7 @@ class Views:
         again: set[ObjectName],
     ) -> ViewChange:
         transaction.flush()
-        hidden = self._hidden(client.user, groups)
+        hidden = self._asking.hidden(client.user, groups)
         old = _NO_STEP if current is None else current
         content = self._content(
             old.groups, groups, with_schema=current is None, again=again, was_hidden=old.hidden, is_hidden=hidden
