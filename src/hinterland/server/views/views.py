@@ -345,7 +345,8 @@ class Views:
                 rows = self._log(current.groups, job.begin, limit)
         hidden = join_hidden(*(step.hidden for step in (current, following) if step is not None))
         doomed: Mapping[ObjectName, int] = {}
-        if len(rows.keys() | own.keys()) + (following is not None) > 1 and self._is_narrow(steps):
+        count = len(rows.keys() | own.keys())
+        if count and (following is not None or (count > 1 and self._is_narrow(steps))):
             doomed = self._doomed(client.ident, rows, own, following)
         stretch = _Stretch(rows, own, limit, doomed, hidden)
         if following is not None and self._is_overtaken(client.ident, steps, stretch):
@@ -379,8 +380,9 @@ class Views:
     ) -> Mapping[ObjectName, int]:
         """Return the objects that some versions, or the step after them, take away from a client, and the last of these.
 
-        What came before is not sent: the client's user may have lost the right to see it since. It makes no
-        difference to merging, as the objects are erased there whatever was done to them.
+        What came before is not sent: the client's user may have lost the right to see it since, and of objects that a
+        step takes away to send them again, the client may hold something else. It makes no difference to merging, as
+        the objects are erased there whatever was done to them.
         """
         found: dict[ObjectName, int] = {}
         for version in sorted(rows.keys() | own.keys()):
