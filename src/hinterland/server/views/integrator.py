@@ -358,7 +358,7 @@ class ViewIntegrator(Integrator):
                 continue
             if self._store.schema[name.class_name].kind is ClassKind.ASYMMETRIC:
                 found[name] = ""  # only the first object of a key counts (flx.md §2.8)
-            elif not self._sees(groups, name):
+            elif not self.sees(groups, name):
                 found[name] = out_of_view_reason(*name)
         return found
 
@@ -377,7 +377,7 @@ class ViewIntegrator(Integrator):
         table = self._store.tables.get(name.class_name)
         return None if table is None else table.find(name.key)
 
-    def _sees(self, groups: frozenset[int], name: ObjectName) -> bool:
+    def sees(self, groups: frozenset[int], name: ObjectName) -> bool:
         """Return whether clients of these groups see an object."""
         row = self._row(name)
         return row is not None and self._groups.sees(groups, name.class_name, row)
@@ -413,7 +413,7 @@ class ViewIntegrator(Integrator):
         for name, touch in touches.items():
             if touch.row_after is None:
                 lost.discard(name)  # the client erased it
-            elif touch.is_new and not self._sees(groups, name):
+            elif touch.is_new and not self.sees(groups, name):
                 if self._store.schema[name.class_name].kind is ClassKind.TOP_LEVEL:
                     lost.add(name)
         found += [EraseObject(*name) for name in lost - rejected.keys()]
@@ -422,7 +422,7 @@ class ViewIntegrator(Integrator):
         for name, reason in rejected.items():
             if not reason or name.class_name in transient:
                 continue
-            if self._sees(groups, name):
+            if self.sees(groups, name):
                 found.extend(arrival_changeset(self._store, name).instructions)
             else:
                 found.append(EraseObject(*name))

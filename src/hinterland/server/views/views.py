@@ -9,6 +9,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from hinterland.changeset.decoder import decode, decode_key
@@ -244,9 +245,13 @@ class Views:
         again: set[ObjectName] = set()
         if gone:
             own = self._tables.own(client.ident, gone[0].version, self.integrator.newest.version)
-            if own or self._is_narrow(steps):  # what they would have taken away was left out of what came before
-                for step in gone:
-                    again |= touched_names(decode(self._tables.moved(client.ident, step.version)).instructions)
+            is_narrow = self._is_narrow(steps)
+            for before, step in pairwise([*kept[-1:], *gone] if kept else [_NO_STEP, *gone]):
+                names = touched_names(decode(self._tables.moved(client.ident, step.version)).instructions)
+                if own or is_narrow or before.groups == step.groups:
+                    again |= names
+                else:  # changes of what they would have taken away may have been left out of what came before
+                    again |= {name for name in names if kept and self.integrator.sees(kept[-1].groups, name)}
             if own:
                 again |= self._misjudged(kept, own)
             self.integrator.drop_steps(client.ident, [step.version for step in gone])
