@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.model.query import Evaluator, Node
+from tests.simulation.faults import Interrupted, interrupting
 
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import (
@@ -31,10 +32,9 @@ from hinterland.changeset.instructions import (
     Update,
 )
 from hinterland.protocol.client_connection import ClientConnection, ConnectionFailed
-from hinterland.protocol.client_flexible_session import FileQueries, FlexibleClientSession, QuerySet
+from hinterland.protocol.client_flexible_session import FlexibleClientSession, QuerySet
 from hinterland.protocol.client_session import (
     BootstrapReceived,
-    FileState,
     IdentAssigned,
     QueriesCompleted,
     QueriesRefused,
@@ -46,10 +46,6 @@ from hinterland.protocol.client_session import (
 from hinterland.protocol.messages import (
     BatchState,
     Compensation,
-    Download,
-    DownloadEntry,
-    FlexibleDownload,
-    UploadEntry,
     describe,
     parse_from_client,
     parse_from_server,
@@ -62,11 +58,14 @@ from hinterland.server.realm_file import Job, RealmFile, deliver
 from hinterland.server.views.tables import EVERYBODY
 from hinterland.server.views.views import ViewPolicy
 from hinterland.store.applier import apply
-from hinterland.store.client_history import ClientHistory, FileIdent
+from hinterland.store.client_history import ClientHistory
 from hinterland.store.store import Store
-from hinterland.sync.integration import Integrator, to_wire
+from hinterland.store.subscription_sets import SetState, StoredSet, SubscriptionSets
+from hinterland.sync.integration import Integrated
+from hinterland.sync.query_file import QueryFile
 from hinterland.values import ClassKind, CollectionType, Link, PropertyType
 
+T = TypeVar("T")
 SINGLE, LIST = CollectionType.SINGLE, CollectionType.LIST
 P = PropertyType
 ITEMS, DEPTS = 8, 4
@@ -345,7 +344,7 @@ class ViewServer:
 
 
 class ViewClient:
-    """One client device: a real file and history, a flexible session, and query sets kept beside them."""
+    """One client device: a real file as the driver uses it, and a flexible session."""
 
     def __init__(
         self,
@@ -361,54 +360,88 @@ class ViewClient:
         self._log = log
         self.upload_bytes_soft = random.choice((1, 300, 100_000))
         self.skew = random.choice((0, 0, -5, 5, 100))
-        self.active = QuerySet(0)
-        self.is_complete = False
-        self.pending: dict[int, QuerySet] = {0: QuerySet(0)}
-        self.last_version = 0
+        self.is_attentive = random.random() < 0.5  # whether the session hears of new query sets at once
+        self.crash_rate = 0.0
+        self.has_crashed = False
         self.undone: list[Compensation] = []
         self.refused: dict[int, str] = {}
         self.may_be_refused = False
         self.link: Link_ | None = None
-        self.store = Store.open(self.path, durable=False)
-        with self.store.begin_write() as transaction:
-            ClientHistory.create_tables(transaction)
-            apply(transaction, Changeset(list(schema)))
-            transaction.flush()
-            ClientHistory.append_local(transaction, self.store.version + 1, encode(Changeset(list(schema))), 0)
-        self.start()
+        self.start(schema)
 
     def log(self, text: str) -> None:
         self._log(f"{self.name}: {text}")
 
     # -- the process -------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        self.integrator = Integrator(self.store)
+    def start(self, schema: Sequence[Instruction] = ()) -> None:
+        self.has_crashed = False
+        self.file = QueryFile(self.path, durable=False, upload_bytes_soft=self.upload_bytes_soft)
+        self.store = self.file.store
+        self.sets = SubscriptionSets(self.store.connection)
         self.history = ClientHistory(self.store.connection)
+        if schema:
+            with self.store.begin_write() as transaction:
+                apply(transaction, Changeset(list(schema)))
+                transaction.flush()
+                ClientHistory.append_local(transaction, self.store.version + 1, encode(Changeset(list(schema))), 0)
+        start = self.file.start()
+        self.newest = start.newest
         self.machine = ClientConnection(is_flexible=True)
-        ident = self.history.ident
-        state = FileState(ident.ident, ident.salt, to_wire(self.history.progress), self.store.version)
-        queries = FileQueries(self.active, self.is_complete, tuple(self.pending.values()))
-        self.session: FlexibleClientSession = self.machine.add_flexible_session(state, queries)
-        self.parts: list[DownloadEntry] = []
+        self.session: FlexibleClientSession = self.machine.add_flexible_session(start.state, start.queries)
 
     def restart(self) -> None:
         self.log("restarts")
         self.disconnect()
-        self.store.close()
-        self.store = Store.open(self.path, durable=False)
+        self.file.close()
         self.start()
+
+    def dying(self, job: Callable[[], T]) -> T | None:
+        """Do what the disk is needed for; sometimes the process dies in the middle of it, and there is no answer."""
+        after = self.random.randrange(1, 200) if self.random.random() < self.crash_rate else 0
+        try:
+            with interrupting(self.store, after):
+                return job()
+        except Interrupted:
+            self.log("dies")
+            self.has_crashed = True
+            return None
 
     # -- the application ---------------------------------------------------------------------------
 
     def subscribe(self, queries: str | None = None) -> None:
-        self.last_version += 1
         queries = random_queries(self.random) if queries is None else queries
+        with self.store.begin_write() as transaction:
+            downloaded = self.history.progress.download_server
+            version = SubscriptionSets.add(
+                transaction, (), queries, snapshot=self.store.version, server_version=downloaded
+            )
+            transaction.commit(self.store.version)
+        self.log(f"subscribes {version} at {self.store.version}, {downloaded}: {queries}")
+        if self.is_attentive:
+            self.notice(self.file.sets_after(self.newest))
+
+    def notice(self, sets: Iterable[QuerySet]) -> bool:
+        """Tell the session of new query sets."""
+        before = self.newest
+        for one in sets:
+            self.session.subscribe(one)
+            self.newest = one.version
+        return self.newest != before
+
+    @property
+    def active(self) -> StoredSet:
         self.store.refresh()
-        one = QuerySet(self.last_version, queries, self.store.version, self.history.progress.download_server)
-        self.log(f"subscribes {one}")
-        self.pending[one.version] = one
-        self.session.subscribe(one)
+        return self.sets.active()
+
+    @property
+    def is_complete(self) -> bool:
+        return self.active.state is SetState.COMPLETE
+
+    @property
+    def pending(self) -> list[StoredSet]:
+        self.store.refresh()
+        return self.sets.pending()
 
     def write(self, now: int) -> None:
         """Make a random local commit."""
@@ -440,19 +473,22 @@ class ViewClient:
 
     def disconnect(self) -> Link_ | None:
         link, self.link = self.link, None
-        if link is not None:
+        if link is not None and not self.has_crashed:
             self.machine.disconnected()
             self.handle_events()
+            self.file.drop_parts()
         return link
 
     def send(self) -> bool:
         assert self.link is not None
+        if self.has_crashed:
+            return False
         data = self.machine.next_message()
         self.handle_events()
-        if data is None:
+        if data is None and not self.has_crashed:
             data = self.machine.next_message()
         if data is None:
-            return False
+            return not self.has_crashed and self.notice(self.file.sets_after(self.newest))
         self.log(f"sends {describe(parse_from_client(data, is_flexible=True))}")
         self.link.up.append(data)
         return True
@@ -460,30 +496,31 @@ class ViewClient:
     def receive(self) -> None:
         assert self.link is not None
         data = self.link.down.popleft()
+        if self.has_crashed:
+            return
         self.log(f"gets {describe(parse_from_server(data, is_flexible=True))}")
         self.machine.receive(data)
         self.handle_events()
 
     def handle_events(self) -> None:
-        while (event := self.machine.next_event()) is not None:
+        while not self.has_crashed and (event := self.machine.next_event()) is not None:
             match event:
-                case IdentAssigned():
-                    with self.store.begin_write() as transaction:
-                        ident = FileIdent(event.ident, event.salt)
-                        ClientHistory.store_ident(transaction, ident, lambda changeset, _: changeset)
-                    event.session.ident_stored(self.store.version)
+                case IdentAssigned(ident=ident, salt=salt):
+                    version = self.dying(lambda: self.file.store_ident(ident, salt))  # noqa: B023 - called at once
+                    if version is not None:
+                        event.session.ident_stored(version)
                 case BootstrapReceived():
                     self.bootstrap(event)
-                case SteadyReceived():
-                    self.integrate(event.download, list(event.download.entries))
+                case SteadyReceived(download=download):
+                    self.integrate(lambda: self.file.integrate_steady(download))  # noqa: B023 - called at once
                 case UploadWanted():
                     self.upload(event)
-                case QueriesCompleted():
-                    self.is_complete = True
+                case QueriesCompleted(query_version=version):
+                    self.dying(lambda: self.file.complete(version))  # noqa: B023 - called at once
                 case QueriesRefused():
                     assert self.may_be_refused, f"{self.name}: {event.message}"
                     self.refused[event.query_version] = event.message
-                    del self.pending[event.query_version]
+                    self.file.refuse(event.query_version, event.message)
                 case WritesUndone():
                     self.undone.append(event.compensation)
                     self.log(f"hears of {event.compensation}")
@@ -495,38 +532,33 @@ class ViewClient:
                     raise AssertionError(f"{self.name}: the connection failed: {event.reaction.error}")
 
     def bootstrap(self, event: BootstrapReceived) -> None:
-        if event.is_first:
-            self.parts = []
-        self.parts += event.download.entries
-        if event.download.batch_state is BatchState.MORE:
-            self.session.part_stored()
+        download, is_first = event.download, event.is_first
+        if self.random.random() < self.crash_rate:
+            self.file.store_part(download, is_first=is_first)
+            self.log("dies with a part stored")
+            self.has_crashed = True
             return
-        parts, self.parts = self.parts, []
-        assert parts, "a bootstrap without any changeset (flx.md §0 rule 2)"
-        version = event.download.query_version
-        if version in self.pending:
-            self.active, self.is_complete = self.pending[version], False
-        self.pending = {number: one for number, one in self.pending.items() if number > version}
-        self.integrate(event.download, parts)
+        if download.batch_state is BatchState.LAST:
+            self.integrate(lambda: self.file.store_last(download, is_first=is_first))
+            return
+        self.dying(lambda: self.file.store_part(download, is_first=is_first))
+        if not self.has_crashed:
+            self.session.part_stored()
 
-    def integrate(self, download: FlexibleDownload, entries: list[DownloadEntry]) -> None:
-        done = self.integrator.integrate(Download(download.session, download.progress, 0, tuple(entries)))
-        self.session.integrated(done.progress, done.version)
+    def integrate(self, job: Callable[[], Integrated]) -> None:
+        done = self.dying(job)
+        if done is not None:
+            self.session.integrated(done.progress, done.version)
 
     def upload(self, event: UploadWanted) -> None:
-        self.store.refresh()
-        batch = self.history.uploadable(
-            event.after, self.store.version, until=event.until, bytes_soft=self.upload_bytes_soft
-        )
-        entries = tuple(
-            UploadEntry(one.version, one.remote_version, one.timestamp, 0, one.changeset) for one in batch.entries
-        )
-        self.machine.upload(event, entries, batch.progress_client, batch.progress_server, batch.locked_server)
+        read, sets = self.file.read_upload_and_sets(event.after, event.until, self.newest)
+        self.machine.upload(event, read.entries, read.progress_client, read.progress_server, read.locked)
+        self.notice(sets)
 
     @property
     def queries(self) -> str:
         """What the newest query set asks for."""
-        return (list(self.pending.values()) or [self.active])[-1].query
+        return (self.pending or [self.active])[-1].query_json
 
     @property
     def rows(self) -> dict[str, dict[Any, dict[str, Any]]]:
@@ -608,7 +640,7 @@ class ViewWorld:
         self.server = ViewServer(directory, self.random, self.lines.append, policy)
         self.clients: list[ViewClient] = []
         for _ in range(clients):
-            self.add_client()
+            self.add_client().crash_rate = self.random.choice((0.0, 0.2))
         self.now = 0
 
     def add_client(self) -> ViewClient:
@@ -627,6 +659,7 @@ class ViewWorld:
     def step(self) -> None:
         random = self.random
         client = random.choice(self.clients)
+        self.revive(client)
         self.now += 1
         if self.has_readers and self.server.sessions and "Item" in self.server.file.store.tables:
             self.rule(random.choice(list(self.server.sessions)))
@@ -660,8 +693,15 @@ class ViewWorld:
             client.log("loses its connection")
             self.server.drop(link)
 
+    def revive(self, client: ViewClient) -> None:
+        """Start a process again that has died."""
+        if client.has_crashed:
+            self.cut(client)
+            client.restart()
+
     def move(self, client: ViewClient) -> None:
         """Let something happen on a client's connection."""
+        self.revive(client)
         link = client.link
         if link is None:
             client.connect(self.server.connect())
@@ -683,6 +723,8 @@ class ViewWorld:
         self.lines.append("-- settling")
         for _ in range(4):  # what is undone at one client may be news for others
             for client in self.clients:
+                client.crash_rate = 0.0
+                self.revive(client)
                 client.session.request_mark()
             rounds = 0
             while self.exchange():
@@ -719,15 +761,15 @@ class ViewWorld:
         for client in self.clients:
             assert not client.pending, f"{client.name}: {client.pending} never came into force"
             assert client.is_complete, f"{client.name}: {client.active} never completed"
-            wanted = wanted_view(store, client.active.query)
+            wanted = wanted_view(store, client.active.query_json)
             found = client.rows
             for name in FIELDS:
                 assert found[name] == wanted[name], (
-                    f"{client.name}: {name} by {client.active.query}:\nholds  {found[name]}\nshould {wanted[name]}"
+                    f"{client.name}: {name} by {client.active.query_json}:\nholds  {found[name]}\nshould {wanted[name]}"
                 )
         store.end_read()
 
     def close(self) -> None:
         self.server.file.close()
         for client in self.clients:
-            client.store.close()
+            client.file.close()
