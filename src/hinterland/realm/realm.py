@@ -36,6 +36,7 @@ from hinterland.realm.recording import record_value
 from hinterland.realm.results import Results
 from hinterland.realm.schema_update import SCHEMA_VERSION, MigrationNeeded, update_schema
 from hinterland.realm.snapshots import Snapshots
+from hinterland.realm.subscribed import Subscribed, check_file, subscription_book
 from hinterland.realm.sweep import Sweeps
 from hinterland.realm.writer import Reference, Writer
 from hinterland.schema.types import Schema
@@ -52,7 +53,7 @@ R = TypeVar("R")
 UpdateMode = Literal["never", "modified", "all"]
 
 
-class Realm(Snapshots, FileCare, Attaching, Access):
+class Realm(Snapshots, FileCare, Attaching, Access, Subscribed):
     """An open realm; see `Realm.open`. It belongs to the thread that opened it, with all its objects."""
 
     def __init__(self, configuration: Configuration, file: OpenFile, store: Store) -> None:
@@ -75,6 +76,7 @@ class Realm(Snapshots, FileCare, Attaching, Access):
         self._is_closed = False
         self._notifier = Notifier(self)
         self._sweeps = Sweeps()
+        self._book = subscription_book(self)
 
     # -- opening and closing ---------------------------------------------------------------------
 
@@ -151,6 +153,7 @@ class Realm(Snapshots, FileCare, Attaching, Access):
             realm = cls(configuration, file, store)
             if file.instances == 1:
                 compact_on_launch(configuration, store)
+            check_file(realm)
             update_schema(realm, Schema.of(one.schema for one in declarations.values()))
             if is_sibling:
                 realm._session = session
@@ -322,6 +325,8 @@ class Realm(Snapshots, FileCare, Attaching, Access):
             return False
         self._sweeps.settle()
         if not self._store.refresh():
+            if self._book is not None:  # states of subscriptions change without a new version
+                self._book.look()
             return False
         self._moved()
         self._notifier.deliver()
@@ -393,7 +398,8 @@ class Realm(Snapshots, FileCare, Attaching, Access):
         """
         self._check()
         if self._writer is None:
-            self._writer = Writer(replace(self._configuration, initial_data=None, scheduler=None), self._session)
+            own = replace(self._configuration, initial_data=None, scheduler=None, rerun_on_open=False)
+            self._writer = Writer(own, self._session)
         result = await self._writer.run(function)
         self.refresh()
         return cast("R", self._resolve(result))
@@ -442,6 +448,8 @@ class Realm(Snapshots, FileCare, Attaching, Access):
         store = self._store
         version = store.version + 1
         try:
+            if self._book is not None:
+                self._book.store(transaction, version)
             transaction.flush()
             if self._recorder is not None:
                 self._store_changeset(transaction, self._recorder, version)
@@ -490,6 +498,8 @@ class Realm(Snapshots, FileCare, Attaching, Access):
     def _end(self) -> None:
         self._transaction = None
         self._attempt = None
+        if self._book is not None:
+            self._book.forget()
         for binding in self._bindings.values():
             binding.is_writing = False
             binding.writers = binding.refusing_writers

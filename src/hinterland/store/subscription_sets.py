@@ -76,11 +76,12 @@ class StoredSet(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """A subscription that the newest set holds, and what became of it."""
+    """A subscription that the newest set holds, what became of it, and the set that says so."""
 
     subscription: StoredSubscription
     state: SetState
     error: str
+    version: int
 
 
 EMPTY: Final = StoredSet(0, SetState.PENDING, 0, 0, "", "{}")
@@ -276,9 +277,9 @@ class SubscriptionSets:
             one = _subscription(row)
             decisive = active if row[-1] <= active.version else latest
             if one.refused is not None:
-                found.append(Standing(one, SetState.ERROR, one.refused))
+                found.append(Standing(one, SetState.ERROR, one.refused, latest.version))
             else:
-                found.append(Standing(one, decisive.state, decisive.error))
+                found.append(Standing(one, decisive.state, decisive.error, decisive.version))
         return found
 
     def _sets(self, condition: str, *parameters: int) -> list[StoredSet]:
