@@ -109,7 +109,14 @@ def add(realm: Realm, obj: ObjectBase, update: str) -> ObjectBase:
     if binding.declaration.kind is ClassKind.EMBEDDED:
         raise UsageError(f"{binding.title} is an embedded class; assign its objects to a property of another object")
     check_graph(realm, obj, update)
-    return place(realm, binding, obj, update)
+    mode = realm._mode
+    if update == mode:
+        return place(realm, binding, obj, update)
+    realm._mode = update  # goes for all that it links to
+    try:
+        return place(realm, binding, obj, update)
+    finally:
+        realm._mode = mode
 
 
 def place(realm: Realm, binding: Binding, obj: ObjectBase, update: str) -> ObjectBase:

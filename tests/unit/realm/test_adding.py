@@ -363,3 +363,30 @@ def test_asymmetric_objects_leave(recording: Recording) -> None:
     assert realm._store.connection.execute("SELECT count(*) FROM Event").fetchone() == (0,)
     with pytest.raises(UsageError, match="objects of Event leave after upload"):
         realm.objects(Event)
+
+
+@pytest.mark.parametrize("update", ["modified", "all"])
+@pytest.mark.parametrize("many", [False, True])
+def test_updates_reach_what_a_new_object_links_to(realm: hl.Realm, update: Any, many: bool) -> None:
+    """Objects that exist are updated also where a new object leads to them, by links, collections and embedded objects."""
+    with realm.write():
+        acme, bob = realm.add(Company(name="Acme")), realm.add(Person(name="bob", age=1))
+        ada = Person(
+            name="ada",
+            employer=Company(name="Acme", website="new"),
+            favourites=[Company(name="Acme", website="new")],
+            friends=[Person(_id=bob._id, name="bob", age=2)],
+            known_as={"x": Person(_id=bob._id, name="bob", age=3)},
+            anything=[Company(name="Acme", website="new")],
+        )
+        if many:
+            realm.add_all([ada], update=update)
+        else:
+            realm.add(ada, update=update)
+        assert (len(realm.objects(Company)), len(realm.objects(Person))) == (1, 2)
+        assert (ada.employer, list(ada.friends), ada.known_as["x"]) == (acme, [bob], bob)
+        assert (acme.website, bob.age) == ("new", 3)
+        with pytest.raises(DuplicateKeyError):  # which ends with the object that was added
+            realm.add(Person(name="eve", employer=Company(name="Acme")))
+        with pytest.raises(DuplicateKeyError):
+            ada.employer = Company(name="Acme")
