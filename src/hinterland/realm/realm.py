@@ -108,7 +108,10 @@ class Realm(Snapshots, FileCare, Attaching, Access):
             configuration.opener.open(configuration, download=download, progress=progress, timeout_s=timeout)
         elif download:
             raise ConfigurationError(f"{configuration.path} is a local realm; there is nothing to download")
-        return cls._open(configuration)
+        realm = cls._open(configuration)
+        if configuration.opener is not None and download:
+            configuration.opener.complete(realm, progress=progress, timeout_s=timeout)
+        return realm
 
     @classmethod
     async def open_async(
@@ -124,7 +127,10 @@ class Realm(Snapshots, FileCare, Attaching, Access):
         configuration = _configuration(source, schema, options)
         if configuration.opener is not None:
             await configuration.opener.open_async(configuration, progress=progress, timeout_s=timeout)
-        return cls._open(configuration)
+        realm = cls._open(configuration)
+        if configuration.opener is not None:
+            await configuration.opener.complete_async(realm, progress=progress, timeout_s=timeout)
+        return realm
 
     @classmethod
     def _open(cls, configuration: Configuration, *, session: Any = None, is_sibling: bool = False) -> Realm:

@@ -11,6 +11,7 @@ class otherwise; queries scan then, and the next build that has FTS5 makes the i
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
 from hinterland.store.layout import quote
@@ -31,7 +32,7 @@ def _tokens(text: Any) -> str:
     return " ".join(tokens_of(text)) if isinstance(text, str) else ""
 
 
-def register(connection: RealmConnection) -> None:
+def register(connection: sqlite3.Connection) -> None:
     """Give a connection the function that the triggers call."""
     connection.create_function("rq_tokens", 1, _tokens, deterministic=True)
 

@@ -9,7 +9,7 @@ import pytest
 
 from hinterland.errors import FileBusyError, ReadOnlyError, SchemaError, UsageError
 from hinterland.schema.types import Property
-from hinterland.store.commits import CommitBoard
+from hinterland.store.commits import CommitBoard, Touched
 from hinterland.store.store import Store
 from hinterland.store.transaction import WriteTransaction
 from hinterland.values import ClassKind, CollectionType, PropertyType
@@ -231,3 +231,25 @@ def test_commits_are_announced(store: Store) -> None:
         pass
     assert heard == [2]
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("notes", "wanted"),
+    [
+        ([(4, 5, {1: {1}}), (5, 5, {})], {1: {1}}),
+        ([(4, 5, {1: {1}}), (5, 5, {1: {2}, 2: {3}})], {1: {1, 2}, 2: {3}}),
+        ([(4, 5, {1: {1}}), (5, 5, None)], None),
+        ([(4, 5, None), (5, 5, {})], None),
+        ([(5, 5, {1: {1}})], None),
+    ],
+)
+def test_a_commit_without_a_version_of_its_own_belongs_to_the_one_before(
+    notes: list[tuple[int, int, Touched | None]], wanted: Touched | None
+) -> None:
+    """An acknowledgement after a commit hides nothing that the commit touched from those who look later."""
+    board = CommitBoard()
+    stop = board.watch()
+    for note in notes:
+        board.note(*note)
+    assert board.touched_between(4, 5) == wanted
+    stop()
