@@ -38,6 +38,7 @@ from hinterland.realm.schema_update import SCHEMA_VERSION, MigrationNeeded, upda
 from hinterland.realm.snapshots import Snapshots
 from hinterland.realm.subscribed import Subscribed, check_file, subscription_book
 from hinterland.realm.sweep import Sweeps
+from hinterland.realm.write_block import WriteBlock
 from hinterland.realm.writer import Reference, Writer
 from hinterland.schema.types import Schema
 from hinterland.schema.validation import stored_names, validate
@@ -388,7 +389,7 @@ class Realm(Snapshots, FileCare, Attaching, Access, Subscribed):
             without_notifying: Observations of this realm instance that need not be told, because
                 the program shows the change already.
         """
-        return _Writing(self, tuple(without_notifying))
+        return WriteBlock(self, tuple(without_notifying))
 
     async def write_async(self, function: Callable[[Realm], R]) -> R:
         """Run `function(realm)` in a write transaction on the realm's writer thread.
@@ -578,32 +579,6 @@ class Realm(Snapshots, FileCare, Attaching, Access, Subscribed):
         self, binding: Binding, obj: ObjectBase, index: int, raw: SqlValue, *, is_default: bool = False
     ) -> None:
         record_value(self, binding, obj, index, raw, is_default=is_default)
-
-
-class _Writing:
-    """What `Realm.write` returns."""
-
-    __slots__ = ("_realm", "_silent")
-
-    def __init__(self, realm: Realm, silent: tuple[Token, ...]) -> None:
-        self._realm = realm
-        self._silent = silent
-
-    def __enter__(self) -> Realm:
-        self._realm._begin()
-        return self._realm
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        realm = self._realm
-        if realm._transaction is None:  # the block closed the realm
-            return
-        if kind is None:
-            realm._commit(self._silent)
-        else:
-            realm._rollback()
-            realm._notifier.settle()
 
 
 def _configuration(
