@@ -10,6 +10,7 @@ Source: spec flx.md §1.4, §4.4; features.md §4.1.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -126,9 +127,10 @@ def reached_classes(schema: Schema, subscription: StoredSubscription) -> set[str
     names = StoredNames(schema, {}, {})
     for text in subscription.include:
         path = parse_path(text)
-        for end in range(1, len(path.steps) + 1):
-            reached = names.path(Path(path.steps[:end]), subscription.class_name)[1]
-            found.update([] if reached is None else [reached])
+        with suppress(KeyError):  # the file has lost a class since
+            for end in range(1, len(path.steps) + 1):
+                reached = names.path(Path(path.steps[:end]), subscription.class_name)[1]
+                found.update([] if reached is None else [reached])
     if subscription.links != "closure":
         return found
     waiting = list(found)

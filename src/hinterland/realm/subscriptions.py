@@ -238,7 +238,7 @@ class Subscriptions:
 
     @property
     def state(self) -> SubscriptionState:
-        """The state of what was subscribed last: "pending", "complete" or "error"."""
+        """What became of the last change of them: "pending", "complete" or "error"."""
         latest = self._book.latest()
         return "pending" if self._book.has_draft else _STATES.get(latest.state, "pending")
 
@@ -268,8 +268,8 @@ class Subscriptions:
         return count
 
     def wait(self, timeout: float | None = None) -> None:
-        """Return once everything that was subscribed to is here; see `Subscription.wait`."""
-        waiting.wait(self._realm, self._pending, "what was subscribed to", timeout)
+        """Return once all changes of subscriptions have taken effect here; see `Subscription.wait`."""
+        waiting.wait(self._realm, self._pending, "the newest set of subscriptions", timeout)
 
     async def completed(self) -> None:
         """`wait` for asyncio programs; limit it with `asyncio.timeout`."""
@@ -277,10 +277,10 @@ class Subscriptions:
 
     def _pending(self) -> int | None:
         """Return the set that has to be waited for; None if everything is here."""
-        awaited = None
-        for standing in self._standings():
-            awaited = _awaited(standing) if awaited is None else awaited
-        return awaited
+        latest = self._book.latest()
+        if latest.state is SetState.ERROR:
+            raise SubscriptionRefusedError(f"the server refused what was subscribed to last: {latest.error}")
+        return None if latest.state is SetState.COMPLETE else latest.version
 
     @property
     def _book(self) -> SubscriptionBook:

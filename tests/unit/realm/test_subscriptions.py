@@ -695,3 +695,48 @@ def test_asymmetric_objects_are_only_added(path: Path) -> None:
             realm.add(Reading(number=1))
         assert len(realm.objects(Company)) == 1
         assert len(changesets) == 3
+
+
+# -- permissions ---------------------------------------------------------------------------------
+
+
+class Ticket(hl.Object):
+    """Something that not everybody may see."""
+
+    title: str = hl.field(primary_key=True)
+    permissions: hl.List[hl.Permission]
+
+
+def test_permissions_come_along(path: Path) -> None:
+    """Where classes of permissions are in the file, each set asks for them, and their objects can be made."""
+    with hl.Realm.open(configuration(path, schema=[Ticket])) as realm:
+        realm.objects(Ticket).filter("title == 'a'").subscribe(links="none")
+        assert latest(realm).query_json == (
+            '{"Ticket":"(title == \'a\')","__Class":"(TRUEPREDICATE)","__Permission":"(TRUEPREDICATE)",'
+            '"__Realm":"(TRUEPREDICATE)","__Role":"(TRUEPREDICATE)","__User":"(TRUEPREDICATE)"}'
+        )
+        assert len(realm.subscriptions) == 1
+        with realm.write():
+            realm.permissions.grant(realm.add(Ticket(title="a")), "crew", can_read=True)
+
+
+def test_permissions_that_came_later_are_asked_for(path: Path) -> None:
+    """When a realm got its classes of permissions after something was subscribed to, the next opening asks for them."""
+    with hl.Realm.open(configuration(path, schema=[Company, Person, Address, Event])) as realm:
+        realm.objects(Person).subscribe()
+        assert "__Role" not in latest(realm).query_json
+    for _ in range(2):
+        with hl.Realm.open(configuration(path, schema=[*SCHEMA, Ticket])) as realm:
+            assert latest(realm).version == 2
+            assert "__Role" in latest(realm).query_json
+
+
+def test_a_whole_set_is_waited_for(realm: hl.Realm) -> None:
+    """All subscriptions together wait for the newest set, also if it only removes."""
+    realm.objects(Person).subscribe()
+    answer(realm, SetState.COMPLETE)
+    realm.subscriptions.wait(timeout=60)
+    realm.subscriptions.remove_all()
+    assert realm.subscriptions.state == "pending"
+    with pytest.raises(hl.TimedOutError, match="newest set"):
+        realm.subscriptions.wait(timeout=0.01)
