@@ -129,11 +129,12 @@ class SubscriptionBook:
         )
 
     def _asked_classes(self) -> set[str]:
-        from hinterland.realm.subscription_query import reached_classes
+        from hinterland.realm.subscription_query import asked_classes
 
-        schema = self._realm._store.schema
-        held = (one.subscription for one in self.standings())
-        return {name for one in held if one.refused is None for name in reached_classes(schema, one)}
+        asked = self.sets.asked()
+        if self._draft is not None:
+            asked = {(one.class_name, one.links, one.include) for one in self._draft if one.refused is None}
+        return asked_classes(self._realm._store.schema, asked)
 
     # -- changing --------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from hinterland.schema.types import Schema
     from hinterland.store.subscription_sets import StoredSubscription
 
-__all__ = ["include_paths", "is_covered", "query_text", "reached_classes"]
+__all__ = ["asked_classes", "include_paths", "is_covered", "query_text", "reached_classes"]
 
 QUERY_BYTES_MAX: Final = 256 * 1024
 """What a server takes for one class (spec flx.md §2.9)."""
@@ -123,25 +123,32 @@ def _include_path(binding: Binding, text: str) -> str:
 
 def reached_classes(schema: Schema, subscription: StoredSubscription) -> set[str]:
     """Return the classes whose objects a subscription may bring, by what the file declares."""
-    found = {subscription.class_name}
+    return asked_classes(schema, [(subscription.class_name, subscription.links, subscription.include)])
+
+
+def asked_classes(schema: Schema, asked: Iterable[tuple[str, str, tuple[str, ...]]]) -> set[str]:
+    """Return the classes whose objects may come: given what is asked for, with links or without, and along paths."""
+    alone: set[str] = set()
+    followed: set[str] = set()
     names = StoredNames(schema, {}, {})
-    for text in subscription.include:
-        path = parse_path(text)
-        with suppress(KeyError):  # the file has lost a class since
-            for end in range(1, len(path.steps) + 1):
-                reached = names.path(Path(path.steps[:end]), subscription.class_name)[1]
-                found.update([] if reached is None else [reached])
-    if subscription.links != "closure":
-        return found
-    waiting = list(found)
+    for class_name, links, include in asked:
+        found = followed if links == "closure" else alone
+        found.add(class_name)
+        for text in include:
+            path = parse_path(text)
+            with suppress(KeyError):  # the file has lost a class since
+                for end in range(1, len(path.steps) + 1):
+                    reached = names.path(Path(path.steps[:end]), class_name)[1]
+                    found.update([] if reached is None else [reached])
+    waiting = list(followed)
     while waiting:
         declared = schema.classes.get(waiting.pop())
         targets = () if declared is None else (one.target for one in declared.properties.values())
         for target in targets:
-            if target is not None and target not in found:
-                found.add(target)
+            if target is not None and target not in followed:
+                followed.add(target)
                 waiting.append(target)
-    return found
+    return alone | followed
 
 
 def _names(binding: Binding, arguments: tuple[Any, ...]) -> StoredNames:
