@@ -31,6 +31,7 @@ from hinterland.errors import (
     ClientResetRequired,
     SessionError,
     SessionInactiveError,
+    StorageError,
     SubscriptionRefusedError,
     WritesUndoneError,
 )
@@ -51,7 +52,7 @@ from hinterland.protocol.messages import (
     encode,
 )
 from hinterland.store.subscription_sets import SetState, SubscriptionSets
-from hinterland.sync import ClientReset
+from hinterland.sync import ClientReset, driver
 from hinterland.sync.query_file import QueryFile
 from hinterland.sync.session import SessionRegistry
 from hinterland.values import ClassKind, CollectionType, PropertyType
@@ -338,6 +339,30 @@ def test_scenarios_23_and_24_a_stored_bootstrap_that_cannot_be_applied(
     assert [type(error) for error in app.errors] == [BadChangesetError]
     assert "query_version=0" in heard(script, "FlexibleIdent")[0]
     assert names(app) == ["a", "b", "c", "d"]
+    assert app.realm.session.state == "active"
+
+
+def test_a_stored_bootstrap_waits_for_room(
+    script: Script, tmp_path: Path, stored: QueryFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What SQLite cannot store now is reported and tried again later; nothing is fetched twice."""
+    monkeypatch.setattr(driver, "STORAGE_RETRY_S", 0.3)
+    stored.store_part(_part(MORE, ["a", "b"]), is_first=True)
+    stored.store_part(_part(LAST, ["c"]), is_first=False)
+    with stored.store.begin_write() as transaction:
+        transaction.connection.execute("CREATE TRIGGER full BEFORE UPDATE ON _sync BEGIN SELECT json('no'); END")
+
+    app = open_app(tmp_path, script)
+    eventually(lambda: app.errors, "the report")
+    assert isinstance(app.errors[0], StorageError)
+    assert names(app) == []
+    with stored.store.begin_write() as transaction:
+        transaction.connection.execute("DROP TRIGGER full")
+    stored.close()
+    app.realm.session.wait_for_download(TIMEOUT_S)
+
+    assert names(app) == ["a", "b", "c"]
+    assert heard(script, "QueryChange") == []
     assert app.realm.session.state == "active"
 
 
