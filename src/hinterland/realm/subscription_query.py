@@ -20,7 +20,6 @@ from hinterland.query.ast import (
     Comparison,
     Condition,
     Distinct,
-    Index,
     Limit,
     Literal,
     ObjectLiteral,
@@ -91,8 +90,7 @@ def is_covered(results: Results[Any], subscription: StoredSubscription) -> bool:
     required = {_text([one], arguments) for one in _required(results)}
     if not required.issuperset(_text([one], ()) for one in _parts(parse(subscription.query))):
         return False
-    steps = [] if results._chain is None else list(results._chain.steps)
-    return all(_is_seen(binding, path, subscription.links) for path in _paths(steps))
+    return all(_is_seen(binding, path, subscription.links) for path in _looked_at(results))
 
 
 def include_paths(binding: Binding, include: Iterable[str]) -> tuple[str, ...]:
@@ -230,11 +228,25 @@ def _membership(results: Results[Any]) -> Condition:
 # -- what can be seen ----------------------------------------------------------------------------
 
 
+def _looked_at(results: Results[Any]) -> Iterator[Path]:
+    """Iterate over the paths that decide about results, in the names of the file."""
+    binding = results._binding
+    chain = results._chain or querying.NOTHING
+    names = _names(binding, chain.arguments)
+    for step in chain.steps:
+        if isinstance(step, Sort):
+            yield from (names.path(key, binding.name)[0] for key, _ in step.keys)
+        elif isinstance(step, Distinct):
+            yield from (names.path(key, binding.name)[0] for key in step.keys)
+        elif not isinstance(step, Limit):
+            yield from _paths(names.condition(step, binding.name))
+
+
 def _paths(node: Any) -> Iterator[Path]:
     """Iterate over the paths of a tree."""
     if isinstance(node, Path):
         yield node
-    if isinstance(node, tuple | list):
+    if isinstance(node, tuple):
         for one in node:
             yield from _paths(one)
     elif is_dataclass(node) and not isinstance(node, type):
@@ -244,13 +256,10 @@ def _paths(node: Any) -> Iterator[Path]:
 
 def _is_seen(binding: Binding, path: Path, links: str) -> bool:
     """Return whether all that a path leads to is here with the objects of a subscription."""
-    names = _names(binding, ()).path(path, binding.name)[0].steps
-    if any(not isinstance(step, Step | Index) or (isinstance(step, Step) and step.name[0] == "$") for step in names):
-        return False
-    if any(isinstance(step, Step) and step.name == "@links" for step in names):
+    if any(isinstance(step, Step) and step.name == "@links" for step in path.steps):
         return False
     if links == "closure":
         return True
-    first = names[0] if names else None
+    first = path.steps[0] if path.steps else None
     own = binding.table.schema.properties.get(first.name) if isinstance(first, Step) else None
     return own is not None and own.type is not PropertyType.LINK

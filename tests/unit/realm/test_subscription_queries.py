@@ -288,7 +288,14 @@ COVERED: list[tuple[str, str, Callable[[hl.Results[Person]], hl.Results[Any]], b
     ("either", "age > 1", lambda every: every.filter("age > 1 OR name == 'x'"), False),
     ("behind a limit", "age > 1", lambda every: every.limit(3).filter("age > 1"), False),
     ("by backlinks", "age > 1", lambda every: every.filter("age > 1 AND @links.Person.friends.@count > 0"), False),
-    ("by others", "age > 1", lambda every: every.filter("SUBQUERY(friends, $f, $f.age > 1).@count > 0"), False),
+    (
+        "by others",
+        "age > 1",
+        lambda every: every.filter("age > 1 AND SUBQUERY(friends, $f, $f.age > 1).@count > 0"),
+        True,
+    ),
+    ("by others' backlinks", "age > 1", lambda every: every.filter("age > 1 AND ANY employer.fans.age > 1"), False),
+    ("by paths", "age > 1", lambda every: every.filter("age > 1 AND $K0 > 1", "employer.employees.age"), False),
 ]
 
 
