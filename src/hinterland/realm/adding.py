@@ -235,8 +235,8 @@ def check_graph(realm: Realm, root: ObjectBase, update: str) -> None:
         binding = realm._binding(type(obj))
         if binding.declaration.kind is not ClassKind.EMBEDDED:
             _check_key(binding, obj, update, keys)
-            if book is not None and not _exists(binding, obj):
-                book.check_class(binding)
+            if book is not None and not book.asks_for(binding) and not _exists(binding, obj):
+                raise book.refusal(binding)
         waiting.extend(linked_objects(binding, obj))
 
 
@@ -302,8 +302,6 @@ def add_all(realm: Realm, objects: Iterable[ObjectBase], update: str) -> None:
         if not isinstance(batch[0], ObjectBase):
             raise ValueTypeError(f"expected objects of the schema's classes, got {brief(batch[0])}")
         binding = realm._binding(cls)
-        if realm._book is not None and update == "never":
-            realm._book.check_class(binding)
         if update == "never" and _is_plain(binding) and all(type(obj) is cls for obj in batch):
             _add_batch(realm, binding, batch)
         else:
@@ -326,6 +324,8 @@ def _add_batch(realm: Realm, binding: Binding, batch: list[Any]) -> None:
         for obj in batch:
             if obj._binding is not UNMANAGED and obj._binding.realm is not realm:
                 raise UsageError(f"one {binding.title} belongs to another realm; add obj.detach() instead")
+    if realm._book is not None and fresh and not realm._book.asks_for(binding):
+        raise realm._book.refusal(binding)
     table = binding.table
     table.flush()
     first = table.next_row

@@ -26,7 +26,7 @@ from hinterland.realm import adding, creating, deleting
 from hinterland.realm.access import Access, with_permission_classes
 from hinterland.realm.attaching import Attaching
 from hinterland.realm.binding import Attempt, Binding
-from hinterland.realm.configuration import Configuration, ProgressCallback
+from hinterland.realm.configuration import Configuration, ProgressCallback, configuration_of
 from hinterland.realm.dynamic import DynamicRealm
 from hinterland.realm.file_care import FileCare, compact_on_launch
 from hinterland.realm.files import OpenFile, delete_files, let_go
@@ -106,7 +106,7 @@ class Realm(Snapshots, FileCare, Attaching, Access, Subscribed):
             SchemaError: The classes are wrong, or do not fit those in the file.
             StorageError: The file cannot be opened.
         """
-        configuration = _configuration(source, schema, options)
+        configuration = configuration_of(source, schema, options)
         if configuration.opener is not None:
             configuration.opener.open(configuration, download=download, progress=progress, timeout_s=timeout)
         elif download:
@@ -127,7 +127,7 @@ class Realm(Snapshots, FileCare, Attaching, Access, Subscribed):
         **options: Any,
     ) -> Realm:
         """Open a realm; a synced one is returned with the server's state."""
-        configuration = _configuration(source, schema, options)
+        configuration = configuration_of(source, schema, options)
         if configuration.opener is not None:
             await configuration.opener.open_async(configuration, progress=progress, timeout_s=timeout)
         realm = cls._open(configuration)
@@ -579,22 +579,6 @@ class Realm(Snapshots, FileCare, Attaching, Access, Subscribed):
         self, binding: Binding, obj: ObjectBase, index: int, raw: SqlValue, *, is_default: bool = False
     ) -> None:
         record_value(self, binding, obj, index, raw, is_default=is_default)
-
-
-def _configuration(
-    source: str | Path | Configuration, schema: Sequence[type[ObjectBase]] | None, options: Mapping[str, Any]
-) -> Configuration:
-    if isinstance(source, Configuration):
-        if schema is not None:
-            options = {**options, "schema": schema}
-        if not options:
-            return source
-    try:
-        if isinstance(source, Configuration):
-            return replace(source, **options)
-        return Configuration(source, schema=schema, **options)
-    except TypeError as error:
-        raise ConfigurationError(f"Realm.open: {error}") from None
 
 
 def _check_mode(update: str) -> None:

@@ -556,7 +556,7 @@ class Results(Tabular, Sequence[T], Generic[T]):
             QueryError: The query cannot be asked of a server, or an included path leads nowhere.
             SubscriptionExistsError: Another query has this name.
         """
-        from hinterland.realm.subscriptions import subscribe
+        from hinterland.realm.subscribing import subscribe
 
         return subscribe(self, name, update=update, ttl=ttl, include=include, links=links)
 
@@ -568,7 +568,7 @@ class Results(Tabular, Sequence[T], Generic[T]):
         of these results, provided that they do not speak of objects which it does not bring. False says that it is
         not known. Realms that are not query-based ask for everything, so there it is True.
         """
-        from hinterland.realm.subscriptions import is_complete
+        from hinterland.realm.subscribing import is_complete
 
         return is_complete(self)
 

@@ -110,31 +110,31 @@ class SubscriptionBook:
         """Return the newest set."""
         return self.sets.latest()
 
-    def check_class(self, binding: Binding) -> None:
-        """Refuse to make objects of a class that no subscription asks for.
+    def asks_for(self, binding: Binding) -> bool:
+        """Return whether objects of a class may be made: a subscription asks for them, or none is needed.
 
         Classes that a subscription's objects link to come along and count as asked for.
-
-        Raises:
-            NoSubscriptionError: Says what to call.
         """
-        if binding.declaration.kind is not ClassKind.TOP_LEVEL or binding.name in SYSTEM_CLASSES:
-            return
         if self._classes is None:
             self._classes = self._asked_classes()
-        if binding.name not in self._classes:
-            raise NoSubscriptionError(
-                f"{self._realm.path} has no subscription that asks for objects of {binding.title}, so a new one would"
-                f" leave it again after the upload; call realm.objects({binding.declaration.python_name}).subscribe()"
-                " first, or subscribe to some of them"
-            )
+        name = binding.name
+        return name in self._classes or name in SYSTEM_CLASSES or binding.declaration.kind is not ClassKind.TOP_LEVEL
+
+    def refusal(self, binding: Binding) -> NoSubscriptionError:
+        """Return the error for a new object of a class that no subscription asks for."""
+        return NoSubscriptionError(
+            f"{self._realm.path} has no subscription that asks for objects of {binding.title}, so a new one would"
+            f" leave it again after the upload; call realm.objects({binding.declaration.python_name}).subscribe()"
+            " first, or subscribe to some of them"
+        )
 
     def _asked_classes(self) -> set[str]:
-        from hinterland.realm.subscription_query import reached_classes
+        from hinterland.realm.subscription_query import asked_classes
 
-        schema = self._realm._store.schema
-        held = (one.subscription for one in self.standings())
-        return {name for one in held if one.refused is None for name in reached_classes(schema, one)}
+        asked = self.sets.asked()
+        if self._draft is not None:
+            asked = {(one.class_name, one.links, one.include) for one in self._draft if one.refused is None}
+        return asked_classes(self._realm._store.schema, asked)
 
     # -- changing --------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ Source: spec flx.md §1.4, §4.4; features.md §4.1.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,6 @@ from hinterland.query.ast import (
     Comparison,
     Condition,
     Distinct,
-    Index,
     Limit,
     Literal,
     ObjectLiteral,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from hinterland.schema.types import Schema
     from hinterland.store.subscription_sets import StoredSubscription
 
-__all__ = ["include_paths", "is_covered", "query_text", "reached_classes"]
+__all__ = ["asked_classes", "include_paths", "is_covered", "query_text", "reached_classes"]
 
 QUERY_BYTES_MAX: Final = 256 * 1024
 """What a server takes for one class (spec flx.md §2.9)."""
@@ -90,8 +90,7 @@ def is_covered(results: Results[Any], subscription: StoredSubscription) -> bool:
     required = {_text([one], arguments) for one in _required(results)}
     if not required.issuperset(_text([one], ()) for one in _parts(parse(subscription.query))):
         return False
-    steps = [] if results._chain is None else list(results._chain.steps)
-    return all(_is_seen(binding, path, subscription.links) for path in _paths(steps))
+    return all(_is_seen(binding, path, subscription.links) for path in _looked_at(results))
 
 
 def include_paths(binding: Binding, include: Iterable[str]) -> tuple[str, ...]:
@@ -122,24 +121,32 @@ def _include_path(binding: Binding, text: str) -> str:
 
 def reached_classes(schema: Schema, subscription: StoredSubscription) -> set[str]:
     """Return the classes whose objects a subscription may bring, by what the file declares."""
-    found = {subscription.class_name}
+    return asked_classes(schema, [(subscription.class_name, subscription.links, subscription.include)])
+
+
+def asked_classes(schema: Schema, asked: Iterable[tuple[str, str, tuple[str, ...]]]) -> set[str]:
+    """Return the classes whose objects may come: given what is asked for, with links or without, and along paths."""
+    alone: set[str] = set()
+    followed: set[str] = set()
     names = StoredNames(schema, {}, {})
-    for text in subscription.include:
-        path = parse_path(text)
-        for end in range(1, len(path.steps) + 1):
-            reached = names.path(Path(path.steps[:end]), subscription.class_name)[1]
-            found.update([] if reached is None else [reached])
-    if subscription.links != "closure":
-        return found
-    waiting = list(found)
+    for class_name, links, include in asked:
+        found = followed if links == "closure" else alone
+        found.add(class_name)
+        for text in include:
+            path = parse_path(text)
+            with suppress(KeyError):  # the file has lost a class since
+                for end in range(1, len(path.steps) + 1):
+                    reached = names.path(Path(path.steps[:end]), class_name)[1]
+                    found.update([] if reached is None else [reached])
+    waiting = list(followed)
     while waiting:
         declared = schema.classes.get(waiting.pop())
         targets = () if declared is None else (one.target for one in declared.properties.values())
         for target in targets:
-            if target is not None and target not in found:
-                found.add(target)
+            if target is not None and target not in followed:
+                followed.add(target)
                 waiting.append(target)
-    return found
+    return alone | followed
 
 
 def _names(binding: Binding, arguments: tuple[Any, ...]) -> StoredNames:
@@ -221,11 +228,25 @@ def _membership(results: Results[Any]) -> Condition:
 # -- what can be seen ----------------------------------------------------------------------------
 
 
+def _looked_at(results: Results[Any]) -> Iterator[Path]:
+    """Iterate over the paths that decide about results, in the names of the file."""
+    binding = results._binding
+    chain = results._chain or querying.NOTHING
+    names = _names(binding, chain.arguments)
+    for step in chain.steps:
+        if isinstance(step, Sort):
+            yield from (names.path(key, binding.name)[0] for key, _ in step.keys)
+        elif isinstance(step, Distinct):
+            yield from (names.path(key, binding.name)[0] for key in step.keys)
+        elif not isinstance(step, Limit):
+            yield from _paths(names.condition(step, binding.name))
+
+
 def _paths(node: Any) -> Iterator[Path]:
     """Iterate over the paths of a tree."""
     if isinstance(node, Path):
         yield node
-    if isinstance(node, tuple | list):
+    if isinstance(node, tuple):
         for one in node:
             yield from _paths(one)
     elif is_dataclass(node) and not isinstance(node, type):
@@ -235,13 +256,10 @@ def _paths(node: Any) -> Iterator[Path]:
 
 def _is_seen(binding: Binding, path: Path, links: str) -> bool:
     """Return whether all that a path leads to is here with the objects of a subscription."""
-    names = _names(binding, ()).path(path, binding.name)[0].steps
-    if any(not isinstance(step, Step | Index) or (isinstance(step, Step) and step.name[0] == "$") for step in names):
-        return False
-    if any(isinstance(step, Step) and step.name == "@links" for step in names):
+    if any(isinstance(step, Step) and step.name == "@links" for step in path.steps):
         return False
     if links == "closure":
         return True
-    first = names[0] if names else None
+    first = path.steps[0] if path.steps else None
     own = binding.table.schema.properties.get(first.name) if isinstance(first, Step) else None
     return own is not None and own.type is not PropertyType.LINK

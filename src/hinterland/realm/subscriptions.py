@@ -5,25 +5,22 @@ Source: api.md "Users and synced realms"; spec flx.md §4; features.md §4.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from hinterland.errors import SubscriptionExistsError, SubscriptionRefusedError, UsageError
+from hinterland.errors import SubscriptionRefusedError, UsageError
 from hinterland.realm import subscription_waiting as waiting
-from hinterland.realm.identity import new_object_id
-from hinterland.realm.query_set import LINKS, Links
-from hinterland.realm.subscription_book import SubscriptionBook, now_ms
+from hinterland.realm.query_set import Links
+from hinterland.realm.subscription_book import SubscriptionBook
 from hinterland.store.subscription_sets import SetState, Standing, StoredSubscription
-from hinterland.values import brief
 
 if TYPE_CHECKING:
     from hinterland.realm.notifications import Token
     from hinterland.realm.realm import Realm
-    from hinterland.realm.results import Results
 
-__all__ = ["Subscription", "SubscriptionState", "Subscriptions", "is_complete", "subscribe"]
+__all__ = ["Subscription", "SubscriptionState", "Subscriptions", "book_of"]
 
 SubscriptionState = Literal["pending", "complete", "error", "invalidated"]
 
@@ -176,7 +173,7 @@ class Subscription:
 
     @property
     def _book(self) -> SubscriptionBook:
-        return _book_of(self._realm)
+        return book_of(self._realm)
 
     def _standing(self) -> Standing | None:
         self._realm._check()
@@ -206,7 +203,7 @@ class Subscriptions:
     def __init__(self, realm: Realm) -> None:
         """Use `Realm.subscriptions`."""
         self._realm = realm
-        _book_of(realm)
+        book_of(realm)
 
     def __repr__(self) -> str:
         return f"<Subscriptions {[one.name for one in self]}>"
@@ -238,7 +235,7 @@ class Subscriptions:
 
     @property
     def state(self) -> SubscriptionState:
-        """The state of what was subscribed last: "pending", "complete" or "error"."""
+        """What became of the last change of them: "pending", "complete" or "error"."""
         latest = self._book.latest()
         return "pending" if self._book.has_draft else _STATES.get(latest.state, "pending")
 
@@ -268,8 +265,8 @@ class Subscriptions:
         return count
 
     def wait(self, timeout: float | None = None) -> None:
-        """Return once everything that was subscribed to is here; see `Subscription.wait`."""
-        waiting.wait(self._realm, self._pending, "what was subscribed to", timeout)
+        """Return once all changes of subscriptions have taken effect here; see `Subscription.wait`."""
+        waiting.wait(self._realm, self._pending, "the newest set of subscriptions", timeout)
 
     async def completed(self) -> None:
         """`wait` for asyncio programs; limit it with `asyncio.timeout`."""
@@ -277,126 +274,32 @@ class Subscriptions:
 
     def _pending(self) -> int | None:
         """Return the set that has to be waited for; None if everything is here."""
-        awaited = None
-        for standing in self._standings():
-            awaited = _awaited(standing) if awaited is None else awaited
-        return awaited
+        latest = self._book.latest()
+        if latest.state is SetState.ERROR:
+            raise SubscriptionRefusedError(f"the server refused what was subscribed to last: {latest.error}")
+        return None if latest.state is SetState.COMPLETE else latest.version
 
     @property
     def _book(self) -> SubscriptionBook:
         self._realm._check()
-        return _book_of(self._realm)
+        return book_of(self._realm)
 
     def _standings(self) -> list[Standing]:
         return self._book.standings()
 
 
-def subscribe(
-    results: Results[Any],
-    name: str | None,
-    *,
-    update: bool,
-    ttl: timedelta | None,
-    include: Sequence[str],
-    links: Links,
-) -> Subscription:
-    """See `Results.subscribe`."""
-    from hinterland.realm.subscription_query import include_paths, query_text
+def book_of(realm: Realm) -> SubscriptionBook:
+    """Return the subscriptions of a query-based realm.
 
-    binding = results._binding
-    realm = binding.realm
-    book = _book_of(realm)
-    realm._check()
-    _check_words(name, links)
-    ttl_ms = _ttl_ms(ttl)
-    if binding.table.is_embedded:
-        raise UsageError(
-            f"{binding.title} is an embedded class, whose objects come with their parents; subscribe those"
-        )
-    now = now_ms()
-    wanted = StoredSubscription(
-        new_object_id().bytes,
-        name,
-        binding.name,
-        query_text(results),
-        links,
-        include_paths(binding, include),
-        now,
-        now,
-        None if ttl_ms is None else now + ttl_ms,
-        ttl_ms,
-    )
-    with book.edit() as held:
-        place = next((at for at, one in enumerate(held) if _is_same(one, wanted)), None)
-        if place is None:
-            held.append(wanted)
-        else:
-            wanted = held[place] = _renewed(held[place], wanted, update=update)
-    return Subscription(realm, wanted)
-
-
-def is_complete(results: Results[Any]) -> bool:
-    """See `Results.is_complete`."""
-    from hinterland.realm.subscription_query import is_covered
-
-    realm = results._binding.realm
-    realm._check()
-    if realm._book is None:
-        return True
-    standings = realm._book.standings()
-    return any(one.state is SetState.COMPLETE and is_covered(results, one.subscription) for one in standings)
-
-
-def _book_of(realm: Realm) -> SubscriptionBook:
+    Raises:
+        UsageError: It is not query-based.
+    """
     if realm._book is None:
         raise UsageError(
             f"{realm.path} is not query-based, so it has everything and no subscriptions; a query-based realm is"
             " opened with user.configuration(path, schema=[...], sync='query')"
         )
     return realm._book
-
-
-def _check_words(name: object, links: object) -> None:
-    if name is not None and (not isinstance(name, str) or not name):
-        raise UsageError(f"the name of a subscription is a text, not {brief(name)}")
-    if links not in LINKS:
-        raise UsageError(f"links is 'closure' or 'none', not {links!r}")
-
-
-def _ttl_ms(ttl: object) -> int | None:
-    if ttl is None:
-        return None
-    if not isinstance(ttl, timedelta) or ttl <= timedelta():
-        raise UsageError(f"ttl is a timedelta above 0, such as timedelta(days=7), not {brief(ttl)}")
-    return max(1, ttl // timedelta(milliseconds=1))
-
-
-def _is_same(one: StoredSubscription, wanted: StoredSubscription) -> bool:
-    """Return whether a stored subscription is the one that is meant: by name, or without one by what it asks."""
-    if wanted.name is not None:
-        return one.name == wanted.name
-    return one.name is None and _asks(one) == _asks(wanted)
-
-
-def _asks(one: StoredSubscription) -> tuple[object, ...]:
-    return one.class_name, one.query, one.links, one.include
-
-
-def _renewed(one: StoredSubscription, wanted: StoredSubscription, *, update: bool) -> StoredSubscription:
-    """Return a stored subscription as it is after it was subscribed to once more."""
-    if one.class_name != wanted.class_name:
-        raise SubscriptionExistsError(
-            f"the subscription {one.name!r} asks for objects of {one.class_name} and cannot be changed to"
-            f" {wanted.class_name}; unsubscribe it first, or take another name"
-        )
-    if _asks(one) != _asks(wanted) and not update:
-        raise SubscriptionExistsError(
-            f"there is a subscription {one.name!r} already, with another query, links or include ({one.query});"
-            " pass update=True to change it, or take another name"
-        )
-    ttl_ms = wanted.ttl_ms if update or wanted.ttl_ms is not None else one.ttl_ms
-    expires_ms = None if ttl_ms is None else wanted.updated_ms + ttl_ms
-    return wanted._replace(id=one.id, created_ms=one.created_ms, ttl_ms=ttl_ms, expires_ms=expires_ms)
 
 
 def _name(one: StoredSubscription) -> str:
