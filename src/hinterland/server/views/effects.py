@@ -34,15 +34,15 @@ class Touch:
 
 @dataclass(slots=True)
 class Watched:
-    """What `Tracker.before` found: the objects that are touched, the rows that groups reached through links.
-
-    `links` are the links of those whose links may change, where closures may follow them.
-    """
+    """What `Tracker.before` found: the objects that are touched, and the rows that groups reached through links."""
 
     touches: dict[ObjectName, Touch]
     has_schema: bool
     reached: dict[int, set[int]]
+    listed: dict[str, set[int]] = field(default_factory=dict)
+    """By class: rows whose lists of permissions are, or were, other ones."""
     links: dict[Place, set[PlacedLink]] = field(default_factory=dict)
+    """What the touched objects linked to whose links may change, where closures may follow them."""
 
 
 @dataclass(slots=True)

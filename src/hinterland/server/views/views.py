@@ -246,7 +246,7 @@ class Views:
         if gone:
             own = self._tables.own(client.ident, gone[0].version, self.integrator.newest.version)
             is_narrow = self._is_narrow(steps)
-            for before, step in pairwise([*kept[-1:], *gone] if kept else [_NO_STEP, *gone]):
+            for before, step in pairwise([*(kept[-1:] or [_NO_STEP]), *gone]):
                 names = touched_names(decode(self._tables.moved(client.ident, step.version)).instructions)
                 if own or is_narrow or before.groups == step.groups:
                     again |= names
