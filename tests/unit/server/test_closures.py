@@ -281,6 +281,15 @@ def test_what_may_not_be_read_is_neither_seen_nor_passed_through(realm: Realm) -
     assert realm.change(*put("A", 2, open=False))[group.id].lost == effect.arrived
 
 
+def test_conditions_that_may_depend_on_anything_are_kept_current(realm: Realm) -> None:
+    """What may be read of a class can hang on the number of all links to an object, wherever they are."""
+    realm.change(*make("A", 1, n=1, any=b("x")), *make("B", "x"), *make("A", 2))
+    group = realm.ask("A", "n == 1", filters={"B": "@links.@count > 1"})
+    assert realm.seen(group.id) == {("A", 1)}
+    assert realm.change(ArrayInsert("A", 2, "list", [0], b("x"), 0))[group.id].arrived == {("B", "x")}
+    assert realm.change(ArrayErase("A", 2, "list", [0], 1))[group.id].lost == {("B", "x")}
+
+
 def test_links_in_hidden_properties_lead_nowhere(realm: Realm) -> None:
     """Who may not see a property does not learn from the closure where its links lead."""
     realm.change(*make("A", 1, n=1, next=a(2), any=b("x")), *make("A", 2), *make("A", 3), *make("B", "x"))

@@ -98,6 +98,7 @@ class Groups:
         self._reaching: dict[str, set[int]] = {}  # groups that read a class through links
         self._volatile: set[int] = set()
         self._guards: dict[tuple[str, str], int] = {}
+        self._volatile_guards: set[int] = set()
         self.closures = ClosureIndex()
         self.companions: dict[int, set[int]] = {}
         """For groups that some client asks for along with a closure: those that it asks for at once."""
@@ -137,6 +138,7 @@ class Groups:
             self._reaching,
             self._volatile,
             self._guards,
+            self._volatile_guards,
             self.closures,
             self.companions,
             self.listed,
@@ -250,6 +252,8 @@ class Groups:
                 self._by_id[number] = guard
                 for read in reads.others:
                     self._reaching.setdefault(read.class_name, set()).add(number)
+                if reads.is_volatile:
+                    self._volatile_guards.add(number)
                 guard.shape = self._shape(guard)
                 self._texts[number] = (name, condition, "", "")
             closure.guards[name] = number
@@ -364,8 +368,7 @@ class Groups:
 
     def volatile_guards(self) -> Iterable[Group]:
         """Return the guards of closures whose conditions may depend on anything."""
-        guards = [self._by_id[number] for number in self._guards.values()]
-        return [guard for guard in guards if guard.reads.is_volatile]
+        return [self._by_id[number] for number in self._volatile_guards]
 
     def candidates(self, class_name: str, values: dict[str, Any]) -> set[int]:
         """Return the groups that an object with these values (in SQL form) may match.
