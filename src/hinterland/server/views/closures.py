@@ -18,7 +18,7 @@ from typing import NamedTuple
 from hinterland.schema.types import Schema
 from hinterland.server.views.includes import Includes, includes_of, reachable_classes
 
-__all__ = ["ClassView", "Closure", "ClosureIndex", "closure_text", "parse_closure"]
+__all__ = ["ClassView", "Closure", "ClosureIndex", "closure_text", "parse_closure", "stored_paths"]
 
 
 class ClassView(NamedTuple):
@@ -79,6 +79,11 @@ def parse_closure(text: str, class_name: str, schema: Schema) -> Closure | None:
     paths = tuple(content["include"])
     hidden = {name: frozenset(fields) for name, fields in content.get("hidden", {}).items()}
     return Closure(paths, includes_of(paths, class_name, schema), content["filters"], hidden)
+
+
+def stored_paths(text: str) -> tuple[str, ...] | None:
+    """Return the paths that a stored closure includes; None if the text stands for no closure."""
+    return tuple(json.loads(text)["include"]) if text else None
 
 
 def _spell(paths: Iterable[str], filters: Mapping[str, str], hidden: Mapping[str, frozenset[str]]) -> str:

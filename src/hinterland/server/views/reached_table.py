@@ -98,6 +98,11 @@ class ReachedTable:
         sql = "SELECT grp FROM _reached WHERE class = ? AND row = ? AND state = 0 AND ordinal >= 0"
         return {group for (group,) in self._execute(sql, (class_id, row))}
 
+    def count(self, group: int) -> int:
+        """Return how many objects a closure holds that are not members of its group."""
+        sql = "SELECT count(*) FROM _reached WHERE grp = ? AND state = 0 AND ordinal > 0"
+        return int(self._execute(sql, (group,)).fetchone()[0])
+
     @staticmethod
     def rows_sql(group: int, class_id: int) -> str:
         """Return the SELECT of the rows of a class that a closure holds."""
