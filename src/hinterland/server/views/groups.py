@@ -151,7 +151,10 @@ class Groups:
             self._index_columns(class_name, {one.field for one in group.anchors.any_of})
         if not group.is_all:
             class_id = self._store.tables[class_name].id
-            sql, parameters = group.statement.rows(f"{class_id}, t._row, {number}")
+            statement, within = group.statement, self.listed.rows_sql(number)
+            if within is not None:  # so that not all objects need to be looked at
+                statement = compile_query(group.query, self._catalog, class_name, within=within)
+            sql, parameters = statement.rows(f"{class_id}, t._row, {number}")
             self._store.connection.execute(f"INSERT INTO _members {sql}", parameters)
         return group
 

@@ -101,6 +101,17 @@ class ListedGroups:
                     found.update((number, row) for number in by_role.get(role, ()))
         return found
 
+    def rows_sql(self, number: int) -> tuple[str, list[str]] | None:
+        """Return SQL for the rows that a group can match, with its parameters; None for one that is not here."""
+        if number not in self._by_group:
+            return None
+        class_name, listed = self._by_group[number]
+        side = quote(self._store.tables[class_name].sides[listed.field].name)
+        permissions, link, roles, key = self._names()
+        granting = f"SELECT _row FROM {roles} WHERE {key} IN (SELECT value FROM json_each(?))"
+        mentioning = f"SELECT _row FROM {permissions} WHERE {link} IN ({granting})"
+        return f"SELECT owner FROM {side} WHERE value IN ({mentioning})", [json.dumps(sorted(listed.roles))]
+
     def reads(self, class_name: str) -> Iterator[tuple[str, Read]]:
         """Return what lists read of a class: with the class whose lists these are."""
         for place in self._by_place:
@@ -122,15 +133,18 @@ class ListedGroups:
         return found
 
     def _sql(self, class_name: str, field: str) -> str:
-        tables = self._store.tables
-        side, permissions, roles = tables[class_name].sides[field], tables[PERMISSION], tables[ROLE]
-        key = "_key" if roles.key_column is None else quote(roles.key_column.name)
+        side = quote(self._store.tables[class_name].sides[field].name)
+        permissions, link, roles, key = self._names()
         return (
-            f"SELECT DISTINCT s.owner, r.{key} FROM {quote(side.name)} s"
-            f" JOIN {quote(permissions.name)} p ON p._row = s.value"
-            f" JOIN {quote(roles.name)} r ON r._row = p.{quote(permissions.columns['role'].name)}"
-            " WHERE s.owner IN (SELECT value FROM json_each(?))"
+            f"SELECT DISTINCT s.owner, r.{key} FROM {side} s JOIN {permissions} p ON p._row = s.value"
+            f" JOIN {roles} r ON r._row = p.{link} WHERE s.owner IN (SELECT value FROM json_each(?))"
         )
+
+    def _names(self) -> tuple[str, str, str, str]:
+        """Return the tables of permissions and roles, each with the column by which they belong together."""
+        permissions, roles = self._store.tables[PERMISSION], self._store.tables[ROLE]
+        key = "_key" if roles.key_column is None else quote(roles.key_column.name)
+        return quote(permissions.name), quote(permissions.columns["role"].name), quote(roles.name), key
 
 
 _ANY_ROLE: Final = ("",)
