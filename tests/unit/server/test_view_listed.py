@@ -74,6 +74,10 @@ def test_groups_are_found_by_roles(store: Store) -> None:
         assert groups.candidates("Item", {}) == set()
         assert list(groups.reaching("__Permission")) == []
         assert {read.class_name for _, read in groups.listed.reads("__Permission")} == {"__Permission"}
+        owned = groups.add("Item", "owner == 'ada'", CREW)
+        assert groups.candidates("Item", {"owner": "ada"}) == {owned.id}
+        assert groups.listed.candidates("Item", [row]) == pairs
+        assert owned.id in groups.listed
         linked = groups.add("Plain", "item.n == 1", "")
         assert list(groups.reaching("Item")) == [linked]
         groups.drop(numbers["crew"])

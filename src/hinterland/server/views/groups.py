@@ -219,13 +219,14 @@ class Groups:
             return group
         if reads.is_volatile:
             self._volatile.add(row.id)
-        listed = listed_by(found) if anchors is None and not reads.is_volatile else None
+        listed = None if reads.is_volatile else listed_by(found)
         for read in self.listed.remaining(name, listed, reads.others):
             self._reaching.setdefault(read.class_name, set()).add(row.id)
         if listed is not None:
-            self.listed.add(row.id, name, listed)
-        elif anchors is None:
-            self._unanchored.setdefault(name, set()).add(row.id)
+            self.listed.add(row.id, name, listed, is_anchored=anchors is not None)
+        if anchors is None:
+            if listed is None:
+                self._unanchored.setdefault(name, set()).add(row.id)
         else:
             self._indexes.setdefault(name, AnchorIndex()).add(row.id, anchors.any_of, self._to_sql(name))
         if anchors is None or not anchors.is_exact:

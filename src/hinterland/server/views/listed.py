@@ -59,8 +59,9 @@ class ListedGroups:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._by_place: dict[tuple[str, str], dict[str, set[int]]] = {}
+        self._by_role: dict[tuple[str, str], dict[str, set[int]]] = {}
         self._by_group: dict[int, tuple[str, Listed]] = {}
+        self._by_place: dict[tuple[str, str], set[int]] = {}
         self._reads: dict[tuple[str, str], frozenset[Read]] = {}
 
     def __contains__(self, number: object) -> bool:
@@ -68,35 +69,38 @@ class ListedGroups:
 
     def clear(self) -> None:
         """Forget all."""
-        self._by_place.clear()
-        self._by_group.clear()
-        self._reads.clear()
+        for table in (self._by_role, self._by_group, self._by_place, self._reads):
+            table.clear()
 
-    def add(self, number: int, class_name: str, listed: Listed) -> None:
-        """Enter a group."""
+    def add(self, number: int, class_name: str, listed: Listed, *, is_anchored: bool) -> None:
+        """Enter a group; those that are anchored are found by that, and changes of lists still concern them."""
         self._by_group[number] = class_name, listed
-        by_role = self._by_place.setdefault((class_name, listed.field), {})
-        for role in listed.roles:
-            by_role.setdefault(role, set()).add(number)
+        place = class_name, listed.field
+        self._by_place.setdefault(place, set()).add(number)
+        for role in () if is_anchored else listed.roles:
+            self._by_role.setdefault(place, {}).setdefault(role, set()).add(number)
 
     def discard(self, number: int) -> None:
         """Remove a group if it is here."""
         found = self._by_group.pop(number, None)
-        if found is not None:
-            class_name, listed = found
-            by_role = self._by_place[class_name, listed.field]
-            for role in listed.roles:
-                by_role[role].discard(number)
-                if not by_role[role]:
-                    del by_role[role]
-            if not by_role:
-                del self._by_place[class_name, listed.field]
+        if found is None:
+            return
+        class_name, listed = found
+        place = class_name, listed.field
+        self._by_place[place].discard(number)
+        if not self._by_place[place]:
+            del self._by_place[place]
+        by_role = self._by_role.get(place, {})
+        for role in listed.roles:
+            by_role.get(role, set()).discard(number)
+            if not by_role.get(role, True):
+                del by_role[role]
 
     def candidates(self, class_name: str, rows: Collection[int]) -> set[tuple[int, int]]:
-        """Return the pairs of group and row for which a list of the row has a role of the group."""
+        """Return the pairs of group and row for which a list of the row has a role of the group, unless it is anchored."""
         found: set[tuple[int, int]] = set()
-        for (name, field), by_role in self._by_place.items():
-            if name == class_name:
+        for (name, field), by_role in self._by_role.items():
+            if name == class_name and by_role:
                 for row, role in self._store.connection.execute(self._sql(name, field), (json.dumps(list(rows)),)):
                     found.update((number, row) for number in by_role.get(role, ()))
         return found
