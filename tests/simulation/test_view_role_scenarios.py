@@ -330,8 +330,7 @@ def advance(bench: RoleBench, client: ViewClient, stage: str) -> None:
     client.receive()
     if stage == "half received":
         return
-    version = client.last_version
-    while version in client.pending:
+    while client.active.version < client.newest:
         bench.until(client, "download")
         client.receive()
     if stage == "received":

@@ -33,7 +33,7 @@ from hinterland.schema.declaration import Declaration
 from hinterland.store.layout import quote
 from hinterland.store.sqlform import SqlValue, key_from_sql
 from hinterland.store.table import Table
-from hinterland.values import Key, ObjectId, PropertyType
+from hinterland.values import ClassKind, Key, ObjectId, PropertyType
 
 if TYPE_CHECKING:
     from hinterland.realm.ahead import Elements, Page
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from hinterland.realm.objects import ObjectBase
     from hinterland.realm.realm import Realm
 
-__all__ = ["UNMANAGED", "Attempt", "Binding", "Image", "Unmanaged", "synchronise"]
+__all__ = ["UNMANAGED", "Attempt", "Binding", "Image", "Unmanaged", "no_property", "synchronise"]
 
 Image = Sequence[Any]
 Writer: TypeAlias = "Callable[[ObjectBase, Any], None]"
@@ -106,6 +106,14 @@ def synchronise(obj: ObjectBase) -> bool:
             obj._image = image
         obj._stamp = current
     return False
+
+
+def no_property(binding: Binding, name: str) -> str:
+    """Return what to say of a name that no property of a class has."""
+    from hinterland.query.problems import did_you_mean
+
+    names = (one.declared.attribute for one in binding.attributes.values())
+    return f"{binding.title} has no property {name!r}{did_you_mean(name, names)}"
 
 
 class Binding:
@@ -176,7 +184,7 @@ class Binding:
         """Make the function that returns the object with a key; see `realm.generated`."""
         from hinterland.realm.generated import check_source, finder_factory
 
-        if not self.singles or self.key_type is None:
+        if not self.singles or self.key_type is None or self.declaration.kind is ClassKind.ASYMMETRIC:
             return self._refuse_lookup
         one = self.singles[0]
         nullable = one.declared.property.nullable
@@ -185,6 +193,8 @@ class Binding:
         return finder_factory(check)(self, one.convert)
 
     def _refuse_lookup(self, key: Any) -> NoReturn:
+        if self.declaration.kind is ClassKind.ASYMMETRIC:
+            raise UsageError(f"objects of {self.title} leave after upload and cannot be read")
         raise UsageError(f"{self.title} is an embedded class; its objects have no key")
 
     def _writer(self, place: int) -> Writer:

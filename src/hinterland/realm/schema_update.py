@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from hinterland.errors import SchemaError
 from hinterland.realm.migrating import migrate, open_old
-from hinterland.schema.difference import Difference, describe, difference
+from hinterland.realm.subscribed import prepare_subscriptions
+from hinterland.schema.difference import Difference, IncompatibleClassError, describe, difference
 from hinterland.schema.types import ClassSchema, Property, Schema
 from hinterland.store import text_index
 from hinterland.store.schema_change import change_property, is_nullability_only
@@ -54,6 +55,7 @@ def update_schema(realm: Realm, wanted: Schema) -> None:
     plan = _plan(realm, wanted)
     if not plan:
         realm._bind()
+        prepare_subscriptions(realm)
         return
     if realm._store.read_only:
         lack = _summary(plan.missing, _titles(realm)) if plan.missing else "the declared schema version"
@@ -90,7 +92,12 @@ def _plan(realm: Realm, wanted: Schema) -> _Plan:
     elif not migrates and not configuration.delete_if_migration_needed:
         advice = f"raise schema_version above {stored} and pass a migration, or give the new property another name"
     titles = _titles(realm)
-    missing = difference(store.schema, wanted, advice=advice, titles=titles)
+    try:
+        missing = difference(store.schema, wanted, advice=advice, titles=titles)
+    except IncompatibleClassError:
+        if configuration.delete_if_migration_needed:
+            raise MigrationNeeded from None
+        raise
     if configuration.delete_if_migration_needed and (migrates or missing.changes):
         raise MigrationNeeded
     if configuration.migration is None:
@@ -114,6 +121,7 @@ def _carry_out(realm: Realm, plan: _Plan, old: Realm | None) -> None:
     _apply(transaction, realm._recorder, plan.missing)
     realm._bind()
     realm._rejoin()
+    prepare_subscriptions(realm)
     if plan.is_new and configuration.initial_data is not None:
         configuration.initial_data(realm)
     if old is not None:
