@@ -151,7 +151,10 @@ class Groups:
             self._index_columns(class_name, {one.field for one in group.anchors.any_of})
         if not group.is_all:
             class_id = self._store.tables[class_name].id
-            sql, parameters = group.statement.rows(f"{class_id}, t._row, {number}")
+            statement, within = group.statement, self.listed.rows_sql(number)
+            if within is not None:  # so that not all objects need to be looked at
+                statement = compile_query(group.query, self._catalog, class_name, within=within)
+            sql, parameters = statement.rows(f"{class_id}, t._row, {number}")
             self._store.connection.execute(f"INSERT INTO _members {sql}", parameters)
         return group
 
@@ -216,13 +219,14 @@ class Groups:
             return group
         if reads.is_volatile:
             self._volatile.add(row.id)
-        listed = listed_by(found) if anchors is None and not reads.is_volatile else None
+        listed = None if reads.is_volatile else listed_by(found)
         for read in self.listed.remaining(name, listed, reads.others):
             self._reaching.setdefault(read.class_name, set()).add(row.id)
         if listed is not None:
-            self.listed.add(row.id, name, listed)
-        elif anchors is None:
-            self._unanchored.setdefault(name, set()).add(row.id)
+            self.listed.add(row.id, name, listed, is_anchored=anchors is not None)
+        if anchors is None:
+            if listed is None:
+                self._unanchored.setdefault(name, set()).add(row.id)
         else:
             self._indexes.setdefault(name, AnchorIndex()).add(row.id, anchors.any_of, self._to_sql(name))
         if anchors is None or not anchors.is_exact:
