@@ -28,6 +28,7 @@ from hinterland.protocol.server_session import (
     ReadHistory,
     ReadView,
     ServerSession,
+    SessionState,
 )
 from hinterland.server.integration import Integrator
 from hinterland.server.layout import TYPE_SETTING
@@ -58,6 +59,10 @@ _IS_FULL: Final = 114
 
 EPOCH_S: Final = 1_420_070_400
 """2015-01-01, where timestamps of the protocol begin."""
+
+
+LOOK_INTERVAL_S: Final = 3_600
+"""So often it is looked for client files that are away, and noted which ones are here."""
 
 
 class FileIdent(NamedTuple):
@@ -135,6 +140,7 @@ class RealmFile:
         self._make_salt = make_salt
         self._clock = clock
         self._holders: weakref.WeakValueDictionary[int, ServerSession] = weakref.WeakValueDictionary()
+        self._next_look_s = 0
         self._history = ServerHistory(store.connection)
         if not self._history.exists:
             with store.begin_write() as transaction:
@@ -256,6 +262,7 @@ class RealmFile:
             with self.store.begin_write() as transaction:
                 if self._views is not None:
                     self._views.load()
+                    self._look_after_clients(self._views)
                 for number, job in enumerate(jobs):
                     if isinstance(job, AllocateIdent):
                         answers[number] = self._allocate(transaction, job)
@@ -276,6 +283,16 @@ class RealmFile:
                     answers[number] = Refusal(_BUSY, "the realm cannot be written now")
         finally:
             self.store.end_read()  # a pinned snapshot would keep SQLite from reusing the log
+
+    def _look_after_clients(self, views: Views) -> None:
+        """Now and then note which files are connected, and give up those that have been away for too long."""
+        now_s = int(self._clock())
+        if now_s < self._next_look_s:
+            return
+        self._next_look_s = now_s + LOOK_INTERVAL_S
+        held = {ident for ident, session in self._holders.items() if session.state in _CONNECTED}
+        self._history.touch_clients(held, now_s)
+        views.expire(held)
 
     def _allocate(self, transaction: WriteTransaction, job: AllocateIdent) -> FileIdent | Refusal:
         refusal = self._check_type(job.session)
@@ -313,6 +330,8 @@ class RealmFile:
             return Refusal(_BUSY, f"file {job.ident} is in a newer session")
         if job.session.has_lost_upload:
             return Refusal(_BUSY, "an earlier upload was refused")
+        if client.last_seen + LOOK_INTERVAL_S < self._clock():
+            self._history.touch_clients([client.ident], int(self._clock()))
         self._views.load()
         try:
             with transaction.savepoint():
@@ -429,6 +448,7 @@ class RealmFile:
         return make_batch(entries, job.ident, job.client_version, job.end, total, bytes_max=self._download_bytes_max)
 
 
+_CONNECTED: Final = frozenset({SessionState.LOADING, SessionState.SYNCING})
 _WRITING: Final = frozenset({AllocateIdent, IntegrateUpload, ChangeView})
 
 

@@ -11,7 +11,7 @@ Source: spec flx.md §1.10, §1.11, §2.6, §2.7.
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -194,7 +194,20 @@ class ViewIntegrator(Integrator):
         if reached and reached[-1].version > before:
             self._tables.drop_moved(client, base)
         if before // LOG_VERSIONS_PER_PRUNING != base // LOG_VERSIONS_PER_PRUNING:
-            self._tables.drop_log(min(one.base_version for one in self._history.clients()))
+            self._drop_log()
+
+    def _drop_log(self) -> None:
+        """Forget what all clients have acknowledged that may still come back."""
+        bases = (one.base_version for one in self._history.clients() if one.last_seen)
+        self._tables.drop_log(min(bases, default=self._newest.version))
+
+    def expire(self, clients: Iterable[int]) -> None:
+        """Forget what these clients see, and the groups that nobody else is in; they have to start over."""
+        for client in clients:
+            self.drop_steps(client, [step.version for step in self._tables.steps(client)])
+            self._tables.drop_own(client, self._newest.version)
+            self._history.expire_client(client)
+        self._drop_log()
 
     def drop_steps(self, client: int, versions: Sequence[int]) -> None:
         """Forget steps of a client, and the groups that nobody is left in."""

@@ -6,8 +6,9 @@ Source: spec flx.md §1.8, §2.1, §2.7.
 from __future__ import annotations
 
 import json
+import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -45,6 +46,8 @@ from hinterland.store.store import Store
 from hinterland.store.transaction import WriteTransaction
 
 __all__ = ["ReadFilter", "ViewPolicy", "Views"]
+
+_log = logging.getLogger("hinterland.server")
 
 EPOCH_S: Final = 1_420_070_400
 """2015-01-01, where timestamps of the protocol begin."""
@@ -150,6 +153,16 @@ class Views:
         self.forget()
         self.integrator.affected |= affected
         self.load()
+
+    def expire(self, held: Collection[int]) -> None:
+        """Forget the view of client files that have been away for too long; those that are `held` are here."""
+        absence_s = self._limits.absence_s
+        if absence_s is None:
+            return
+        absent = [it for it in self._history.absent_clients(int(self._clock() - absence_s)) if it not in held]
+        if absent:
+            _log.info("%s: %d client files have been away for too long", self._store.path, len(absent))
+            self.integrator.expire(absent)
 
     def take_affected(self) -> set[int]:
         """Return the groups whose clients have something new to see, since the last call."""
