@@ -21,7 +21,7 @@ from hinterland.changeset.instructions import AddColumn, AddTable, Changeset, Cr
 from hinterland.protocol.messages import FlexibleBind, FlexibleIdent, QueryChange, Upload, UploadEntry
 from hinterland.protocol.server_connection import ServerConnection
 from hinterland.protocol.server_flexible_session import FlexibleSession
-from hinterland.protocol.server_session import CloseSession, OpenRealm
+from hinterland.protocol.server_requests import CloseSession, OpenRealm
 from hinterland.server.realm_file import FileIdent, RealmFile, deliver
 from hinterland.store.store import Store
 from hinterland.values import ClassKind, CollectionType, Link, PropertyType

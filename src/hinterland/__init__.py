@@ -40,6 +40,7 @@ from hinterland.errors import (
     SchemaConflictError,
     SchemaError,
     SessionError,
+    SessionInactiveError,
     StorageError,
     SyncError,
     TimedOutError,
@@ -48,6 +49,7 @@ from hinterland.errors import (
     UsageError,
     ValueTypeError,
     WriteRefusedError,
+    WritesUndoneError,
     WrongThreadError,
 )
 from hinterland.realm.access import PermissionLists, Privileges
@@ -192,6 +194,7 @@ __all__ = [
     "SchemaError",
     "Session",
     "SessionError",
+    "SessionInactiveError",
     "Set",
     "StorageError",
     "SyncError",
@@ -206,6 +209,7 @@ __all__ = [
     "UserInfo",
     "ValueTypeError",
     "WriteRefusedError",
+    "WritesUndoneError",
     "WrongThreadError",
     "__version__",
     "backlinks",

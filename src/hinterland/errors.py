@@ -29,6 +29,8 @@ HinterlandError
 │   ├── SessionError            an error the server sent for one realm
 │   ├── ClientResetRequired     the local copy can no longer be synchronised
 │   ├── WriteRefusedError       local changes were not allowed, and are kept in a backup
+│   ├── WritesUndoneError       the server refused writes to a query-based realm, and undid them
+│   ├── SessionInactiveError    the session was paused or ended while something waited for it
 │   ├── RealmDeletedError       the server wants the local copy removed; a backup is kept
 │   ├── TimedOutError           a wait ended before what it waited for
 │   ├── RequestRefusedError     the server's HTTP API refused a request
@@ -78,6 +80,7 @@ __all__ = [
     "SchemaConflictError",
     "SchemaError",
     "SessionError",
+    "SessionInactiveError",
     "StorageError",
     "SyncError",
     "TimedOutError",
@@ -86,6 +89,7 @@ __all__ = [
     "UsageError",
     "ValueTypeError",
     "WriteRefusedError",
+    "WritesUndoneError",
     "WrongThreadError",
 ]
 
@@ -305,6 +309,28 @@ class WriteRefusedError(SessionError):
         super().__init__(number, message, action, is_fatal=False)
         self.backup_path = backup_path
         self.objects = objects
+
+
+class WritesUndoneError(SessionError):
+    """The server refused writes to a query-based realm: permissions or the queries do not allow them.
+
+    They have been undone here, too, except in asymmetric classes; everything else that was written stays.
+    `objects` names class, key and the server's reason of each object that was changed (spec flx.md §1.10).
+    """
+
+    code = "HL-S009"
+
+    def __init__(
+        self, number: int, message: str, action: str = "", *, objects: tuple[tuple[str, object, str], ...] = ()
+    ) -> None:
+        super().__init__(number, message, action, is_fatal=False)
+        self.objects = objects
+
+
+class SessionInactiveError(SyncError):
+    """The session was paused or has ended, so what was waited for does not come for now."""
+
+    code = "HL-S010"
 
 
 class RealmDeletedError(SessionError):

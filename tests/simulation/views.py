@@ -56,7 +56,8 @@ from hinterland.protocol.messages import (
 )
 from hinterland.protocol.server_connection import ServerConnection
 from hinterland.protocol.server_flexible_session import FlexibleSession
-from hinterland.protocol.server_session import CloseSession, OpenRealm, ServerSession
+from hinterland.protocol.server_requests import CloseSession, OpenRealm
+from hinterland.protocol.server_session import ServerSession
 from hinterland.query.parser import parse
 from hinterland.server.realm_file import Job, RealmFile, deliver
 from hinterland.server.views.limits import ViewLimits

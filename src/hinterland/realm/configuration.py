@@ -47,6 +47,15 @@ class Opener(Protocol):
     ) -> None:
         """Prepare the file and wait for the server's state."""
 
+    def complete(self, realm: Realm, *, progress: ProgressCallback | None, timeout_s: float | None) -> None:
+        """Wait for what opening the realm has asked for, such as initial subscriptions; blocking.
+
+        If that fails, the realm is closed.
+        """
+
+    async def complete_async(self, realm: Realm, *, progress: ProgressCallback | None, timeout_s: float | None) -> None:
+        """Do what `complete` does without blocking."""
+
     def attach(
         self,
         configuration: Configuration,
@@ -88,6 +97,11 @@ class Configuration:
         on_close: Called with each realm right before it closes.
         opener: Prepares the file first.
         sync: Whatever the synchronising side wants to find again.
+        query_based: Whether the realm has subscriptions and only what they ask for.
+        initial_subscriptions: Called with a query-based realm when it is opened for the first time, to subscribe to
+            what it should have from the beginning; all that becomes one set.
+        rerun_on_open: Call `initial_subscriptions` again whenever the first instance of this process opens the
+            realm, for queries that speak of the present time.
     """
 
     path: str | Path
@@ -109,6 +123,9 @@ class Configuration:
     sync: object | None = None
     delete_if_migration_needed: bool = False
     scheduler: Scheduler | None = None
+    query_based: bool = False
+    initial_subscriptions: Callable[[Realm], None] | None = None
+    rerun_on_open: bool = False
 
     def check(self) -> None:
         """Refuse what cannot work.
@@ -140,6 +157,13 @@ class Configuration:
             raise ConfigurationError("Configuration: read_only and in_memory contradict each other")
         if self.read_only and self.initial_data is not None:
             raise ConfigurationError("Configuration: initial_data needs a realm that is not read_only")
+        if self.initial_subscriptions is not None and not self.query_based:
+            raise ConfigurationError(
+                "Configuration: initial_subscriptions needs a query-based realm, as of"
+                " user.configuration(path, sync='query'); leave it out"
+            )
+        if self.rerun_on_open and self.initial_subscriptions is None:
+            raise ConfigurationError("Configuration: rerun_on_open needs initial_subscriptions to run")
 
 
 def _check_scheduler(scheduler: object, path: str | Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import get_ident
@@ -108,7 +108,10 @@ class Realm(Snapshots, FileCare, Attaching, Access):
             configuration.opener.open(configuration, download=download, progress=progress, timeout_s=timeout)
         elif download:
             raise ConfigurationError(f"{configuration.path} is a local realm; there is nothing to download")
-        return cls._open(configuration)
+        realm = cls._open(configuration)
+        if configuration.opener is not None and download:
+            configuration.opener.complete(realm, progress=progress, timeout_s=timeout)
+        return realm
 
     @classmethod
     async def open_async(
@@ -124,7 +127,10 @@ class Realm(Snapshots, FileCare, Attaching, Access):
         configuration = _configuration(source, schema, options)
         if configuration.opener is not None:
             await configuration.opener.open_async(configuration, progress=progress, timeout_s=timeout)
-        return cls._open(configuration)
+        realm = cls._open(configuration)
+        if configuration.opener is not None:
+            await configuration.opener.complete_async(realm, progress=progress, timeout_s=timeout)
+        return realm
 
     @classmethod
     def _open(cls, configuration: Configuration, *, session: Any = None, is_sibling: bool = False) -> Realm:
@@ -370,25 +376,14 @@ class Realm(Snapshots, FileCare, Attaching, Access):
 
     # -- writing ---------------------------------------------------------------------------------
 
-    @contextmanager
-    def write(self, *, without_notifying: Iterable[Token] = ()) -> Iterator[Realm]:
+    def write(self, *, without_notifying: Iterable[Token] = ()) -> AbstractContextManager[Realm]:
         """Open a write transaction; commit at the end, or roll back if an exception leaves the block.
 
         Args:
             without_notifying: Observations of this realm instance that need not be told, because
                 the program shows the change already.
         """
-        silent = tuple(without_notifying)
-        self._begin()
-        try:
-            yield self
-        except BaseException:
-            if self._transaction is not None:
-                self._rollback()
-                self._notifier.settle()
-            raise
-        if self._transaction is not None:
-            self._commit(silent)
+        return _Writing(self, tuple(without_notifying))
 
     async def write_async(self, function: Callable[[Realm], R]) -> R:
         """Run `function(realm)` in a write transaction on the realm's writer thread.
@@ -410,11 +405,12 @@ class Realm(Snapshots, FileCare, Attaching, Access):
         self._check()
         if self._transaction is not None:
             raise UsageError(f"{self.path} is already in a write transaction; transactions cannot be nested")
-        before = self._store.version
+        store = self._store
+        before = store.version
         if self.is_frozen:
             raise ReadOnlyError(f"this instance of {self.path} is frozen; write to the live one, see thaw()")
         self._sweeps.settle()
-        transaction = self._store.begin_write()
+        transaction = store.begin_write()
         try:
             self._check_versions()
         except BaseException:
@@ -422,8 +418,8 @@ class Realm(Snapshots, FileCare, Attaching, Access):
             self._moved()
             raise
         self._transaction = transaction
-        self._changes_before = self._store.connection.total_changes
-        has_moved = self._store.version != before
+        self._changes_before = store.connection.total_changes
+        has_moved = store.version != before
         if has_moved:
             self._moved()
         self._attempt = Attempt()
@@ -434,9 +430,11 @@ class Realm(Snapshots, FileCare, Attaching, Access):
     def _rejoin(self) -> None:
         """Let bindings that were made inside the transaction take part in it."""
         self._first_rows = {name: table.next_row for name, table in self._store.tables.items()}
+        attempt = self._attempt
         for binding in self._bindings.values():
             binding.is_writing = True
-            binding.stamp[1] = self._attempt
+            binding.writers = binding.active_writers
+            binding.stamp[1] = attempt
 
     def _commit(self, silent: tuple[Token, ...] = ()) -> None:
         transaction = self._transaction
@@ -445,7 +443,8 @@ class Realm(Snapshots, FileCare, Attaching, Access):
         version = store.version + 1
         try:
             transaction.flush()
-            self._store_changeset(transaction, version)
+            if self._recorder is not None:
+                self._store_changeset(transaction, self._recorder, version)
             if store.connection.total_changes == self._changes_before:
                 transaction.rollback()
                 self._end()
@@ -460,8 +459,9 @@ class Realm(Snapshots, FileCare, Attaching, Access):
             raise
         self._end()
         if store.version == version:
-            for binding in self._bindings.values():
-                if store.tables.get(binding.name) is binding.table:
+            tables = store.tables
+            for name, binding in self._bindings.items():
+                if tables.get(name) is binding.table:
                     binding.keep()
                 else:
                     binding.attach()
@@ -469,10 +469,7 @@ class Realm(Snapshots, FileCare, Attaching, Access):
             self._moved()
         self._notifier.deliver(silent)
 
-    def _store_changeset(self, transaction: WriteTransaction, version: int) -> None:
-        recorder = self._recorder
-        if recorder is None:
-            return
+    def _store_changeset(self, transaction: WriteTransaction, recorder: Recorder, version: int) -> None:
         changeset = recorder.take()
         if changeset:
             deleting.forget_asymmetric(self)
@@ -495,6 +492,7 @@ class Realm(Snapshots, FileCare, Attaching, Access):
         self._attempt = None
         for binding in self._bindings.values():
             binding.is_writing = False
+            binding.writers = binding.refusing_writers
 
     def _check_write(self) -> None:
         self._check()
@@ -570,6 +568,32 @@ class Realm(Snapshots, FileCare, Attaching, Access):
         self, binding: Binding, obj: ObjectBase, index: int, raw: SqlValue, *, is_default: bool = False
     ) -> None:
         record_value(self, binding, obj, index, raw, is_default=is_default)
+
+
+class _Writing:
+    """What `Realm.write` returns."""
+
+    __slots__ = ("_realm", "_silent")
+
+    def __init__(self, realm: Realm, silent: tuple[Token, ...]) -> None:
+        self._realm = realm
+        self._silent = silent
+
+    def __enter__(self) -> Realm:
+        self._realm._begin()
+        return self._realm
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        realm = self._realm
+        if realm._transaction is None:  # the block closed the realm
+            return
+        if kind is None:
+            realm._commit(self._silent)
+        else:
+            realm._rollback()
+            realm._notifier.settle()
 
 
 def _configuration(

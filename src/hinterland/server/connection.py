@@ -16,15 +16,8 @@ from typing import Any, Final, Protocol, TypeAlias
 from hinterland.errors import HinterlandError, ProtocolError
 from hinterland.protocol.messages import parse_from_client, size_of
 from hinterland.protocol.server_connection import ServerConnection
-from hinterland.protocol.server_session import (
-    MESSAGE_BYTES,
-    CloseSession,
-    IntegrateUpload,
-    OpenRealm,
-    Request,
-    ServerSession,
-    SessionState,
-)
+from hinterland.protocol.server_requests import CloseSession, IntegrateUpload, OpenRealm, Request
+from hinterland.protocol.server_session import MESSAGE_BYTES, ServerSession, SessionState
 from hinterland.server.paths import IllegalPathError, proper_path
 from hinterland.server.realm_file import Job
 from hinterland.server.realms import LiveRealm, Realms

@@ -16,20 +16,18 @@ from typing import Final, NamedTuple, TypeAlias
 
 from hinterland.changeset.instructions import Changeset, Instruction
 from hinterland.errors import ChangesetError, StorageError
+from hinterland.protocol.client_file import ClientFile, Cursor
+from hinterland.protocol.history_batch import HistoryBatch
 from hinterland.protocol.server_flexible_session import FlexibleSession, ViewBatch, ViewChange
-from hinterland.protocol.server_session import (
+from hinterland.protocol.server_requests import (
     AllocateIdent,
     ChangeView,
-    ClientFile,
-    Cursor,
-    HistoryBatch,
     IntegrateUpload,
     LoadClientFile,
     ReadHistory,
     ReadView,
-    ServerSession,
-    SessionState,
 )
+from hinterland.protocol.server_session import ServerSession, SessionState
 from hinterland.server.integration import Integrator
 from hinterland.server.layout import TYPE_SETTING
 from hinterland.server.schema_guard import SchemaChangeRefusedError, is_schema_only

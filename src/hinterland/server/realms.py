@@ -19,15 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 from hinterland.errors import HinterlandError
 from hinterland.protocol.server_flexible_session import FlexibleSession
-from hinterland.protocol.server_session import (
-    AllocateIdent,
-    ChangeView,
-    IntegrateUpload,
-    LoadClientFile,
-    ReadHistory,
-    ServerSession,
-    SessionState,
-)
+from hinterland.protocol.server_requests import AllocateIdent, ChangeView, IntegrateUpload, LoadClientFile, ReadHistory
+from hinterland.protocol.server_session import ServerSession, SessionState
 from hinterland.server.access import covers
 from hinterland.server.config import Config
 from hinterland.server.directory import Directory

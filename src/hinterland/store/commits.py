@@ -96,8 +96,15 @@ class CommitBoard:
 
     def note(self, before: int, version: int, touched: Touched | None) -> None:
         """Remember what the commit that led from one version to the next touched; None if that is unknown."""
+        if not self._watchers:
+            return
         with self._lock:
             if self._watchers:
+                if before == version:  # made no version of its own: it belongs to the one before
+                    if version not in self._commits:
+                        return
+                    before, earlier = self._commits[version]
+                    touched = None if touched is None or earlier is None else _united(earlier, touched)
                 self._commits[version] = (before, touched)
                 if len(self._commits) > COMMITS_MAX:
                     del self._commits[next(iter(self._commits))]
@@ -117,3 +124,7 @@ class CommitBoard:
                     found.setdefault(class_id, set()).update(rows)
                 last = before
         return found if last == first else None
+
+
+def _united(one: Touched, other: Touched) -> Touched:
+    return {class_id: one.get(class_id, set()) | other.get(class_id, set()) for class_id in {*one, *other}}

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from hinterland.errors import CommitError, SchemaError, StorageError
 from hinterland.schema.types import ClassSchema, Property
@@ -24,7 +24,10 @@ from hinterland.values import ClassKind, CollectionType, PropertyType
 if TYPE_CHECKING:
     from hinterland.store.store import Store
 
-__all__ = ["WriteTransaction"]
+__all__ = ["SET_VERSION", "WriteTransaction"]
+
+SET_VERSION: Final = "UPDATE _version SET version=?"
+"""`Store.begin_write` runs it for the next version; the commit only if that becomes another one."""
 
 
 class WriteTransaction:
@@ -52,11 +55,12 @@ class WriteTransaction:
 
     def flush(self) -> None:
         """Write all buffered rows, so that SQL sees them."""
-        for table in self.store.tables.values():
+        store = self.store
+        for table in store.tables.values():
             if table.inserts or table.updates:
                 table.flush()
-            for side in table.sides.values():
-                side.flush()
+        for side in store.lists:
+            side.flush()
 
     def commit(self, version: int | None = None) -> int:
         """Make everything permanent as `version` (by default the next one) and return it.
@@ -71,9 +75,10 @@ class WriteTransaction:
             self.flush()
             self._save_rows()
             touched = None if self._schema_changed else store.touched.take()
-            self.connection.execute(
-                "UPDATE _version SET version=?, schema_version=schema_version+?", (new, int(self._schema_changed))
-            )
+            if new != before + 1:
+                self.connection.execute(SET_VERSION, (new,))
+            if self._schema_changed:
+                self.connection.execute("UPDATE _version SET schema_version=schema_version+1")
             self.connection.execute("COMMIT")
         except (StorageError, sqlite3.Error) as error:
             self.rollback()
@@ -82,6 +87,7 @@ class WriteTransaction:
             self.rollback()
             raise
         store.board.note(before, new, touched)
+        store.know_next_rows(new)
         self._end()
         store.board.publish(new)
         return new
@@ -91,6 +97,7 @@ class WriteTransaction:
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
         self.store.touched.undone()
+        self.store.know_next_rows(-1)
         if self._schema_changed:
             self.store.schema_version = -1
         self._end()
@@ -109,8 +116,7 @@ class WriteTransaction:
         except BaseException:
             self.connection.execute("ROLLBACK TO part")
             self.connection.execute("RELEASE part")
-            for table in self.store.tables.values():
-                table.forget()
+            self._forget()
             if self._schema_changed:
                 self.store.load_schema()
             self.store.load_next_rows()
@@ -130,10 +136,15 @@ class WriteTransaction:
             table.next_row_saved = table.next_row
 
     def _end(self) -> None:
-        for table in self.store.tables.values():
-            table.forget()
+        self._forget()
         self.store.transaction = None
         self.store.begin_read()
+
+    def _forget(self) -> None:
+        for table in self.store.tables.values():
+            table.forget()
+        for side in self.store.lists:
+            side.forget()
 
     # -- settings --------------------------------------------------------------------------------
 

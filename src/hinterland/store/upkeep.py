@@ -14,7 +14,14 @@ from hinterland.store.store import Store
 
 __all__ = ["compact", "file_bytes", "is_used_elsewhere", "used_bytes", "write_copy"]
 
-_SYNC_TABLES: Final = ("_history", "_sync")
+_SYNC_TABLES: Final = (
+    "_history",
+    "_sync",
+    "_subscription_sets",
+    "_subscriptions",
+    "_bootstrap",
+    "_bootstrap_entries",
+)
 
 
 def file_bytes(path: str) -> int:

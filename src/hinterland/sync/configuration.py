@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 from hinterland.errors import ConfigurationError, TimedOutError
 from hinterland.realm.configuration import Configuration, ProgressCallback
 from hinterland.store.client_history import ClientHistory
+from hinterland.store.subscription_sets import SubscriptionSets
 from hinterland.store.transaction import WriteTransaction
 from hinterland.sync.attaching import attach
 from hinterland.sync.connection import ConnectionTimes
@@ -26,7 +28,7 @@ from hinterland.sync.kept_copies import delete_if_marked
 from hinterland.sync.loop import background_loop
 from hinterland.sync.realm_file import prepare_file
 from hinterland.sync.session import Session, SessionRegistry
-from hinterland.sync.settings import ClientReset, ErrorHandler, StopPolicy, SyncSettings
+from hinterland.sync.settings import ClientReset, ErrorHandler, StopPolicy, SyncMode, SyncSettings
 from hinterland.sync.user_store import encode_name, make_private
 from hinterland.sync.wire_time import wire_timestamp
 
@@ -37,7 +39,11 @@ if TYPE_CHECKING:
 __all__ = ["realm_path", "synced_configuration"]
 
 HAND_OVER_S: Final = 2.0
-_OWN_FIELDS: Final = frozenset({"path", "schema", "changeset_sink", "on_open", "on_close", "opener", "sync"})
+QUERY_FOLDER: Final = "query-based"
+_OWN_FIELDS: Final = frozenset(
+    {"path", "schema", "changeset_sink", "on_open", "on_close", "opener", "sync", "query_based"}
+)
+SYNC_MODES: Final = ("full", "query")
 STOP_POLICIES: Final = ("after-upload", "immediately", "never")
 _is_path = re.compile(r"(/[\w\-@|:+= ][\w\-.@|:+= ]*)+").fullmatch
 _REFUSED_ENDS: Final = (".realm", ".realm.lock", ".realm.management", ".hldb")
@@ -52,6 +58,7 @@ def synced_configuration(
     client_reset: ClientReset | None = None,
     stop_policy: StopPolicy = "after-upload",
     times: ConnectionTimes | None = None,
+    sync: SyncMode = "full",
     **options: Any,
 ) -> Configuration:
     """Return the configuration; see `SyncUser.configuration`."""
@@ -60,8 +67,8 @@ def synced_configuration(
     for name in ("in_memory", "migration", "read_only"):
         if options.get(name):
             raise ConfigurationError(f"{name} cannot be used with a synchronised realm")
-    if options.pop("sync", "full") != "full":
-        raise ConfigurationError("sync: only 'full' synchronisation is available in this version; leave it out")
+    if sync not in SYNC_MODES:
+        raise ConfigurationError(f"sync is {sync!r}; choose one of {', '.join(SYNC_MODES)}")
     allowed = {each.name for each in fields(Configuration)} - _OWN_FIELDS | {"file"}
     for name in options:
         if name not in allowed:
@@ -75,9 +82,12 @@ def synced_configuration(
         stop_policy,
         times or ConnectionTimes(),
         options.get("encryption_key"),
+        sync == "query",
     )
     hooks = _Hooks(settings)
-    file = user.realm_folder / (encode_name(settings.path.strip("/")) + ".hldb")
+    # A realm is of one kind on the server; should that change, each kind has its own file here.
+    folder = user.realm_folder / QUERY_FOLDER if settings.is_query_based else user.realm_folder
+    file = folder / (encode_name(settings.path.strip("/")) + ".hldb")
     return Configuration(
         path=options.pop("file", file),
         schema=schema,
@@ -86,6 +96,7 @@ def synced_configuration(
         on_close=hooks.leave,
         opener=hooks,
         sync=settings,
+        query_based=settings.is_query_based,
         **options,
     )
 
@@ -145,7 +156,7 @@ class _Hooks:
         timeout_s: float | None,
     ) -> None:
         """Prepare the file; with `download` wait for the server's state first."""
-        file = _prepare(configuration)
+        file = _prepare(configuration, self._settings)
         if not download:
             return
         session = SessionRegistry.acquire(file, self._settings)
@@ -159,19 +170,29 @@ class _Hooks:
         self, configuration: Configuration, *, progress: ProgressCallback | None, timeout_s: float | None
     ) -> None:
         """Prepare the file and wait for the server's state."""
-        file = await asyncio.to_thread(_prepare, configuration)
+        file = await asyncio.to_thread(_prepare, configuration, self._settings)
         session = SessionRegistry.acquire(file, self._settings)
         try:
             self._watch(session, progress)
-            async with asyncio.timeout(timeout_s):
-                await session.downloaded()
-        except TimeoutError as error:
-            raise TimedOutError(
-                f"{session.path!r} was not downloaded after {timeout_s} s; the session is {session.state}, "
-                f"the connection {session.connection}"
-            ) from error
+            await _within(session, timeout_s)
         finally:
             self._hand_over(session)
+
+    def complete(self, realm: Realm, *, progress: ProgressCallback | None, timeout_s: float | None) -> None:
+        """Wait for the subscriptions that were made as the realm was opened."""
+        if self._settings.is_query_based and _has_pending_sets(realm):
+            with _closed_on_failure(realm):
+                self._watch(realm.session, progress)
+                realm.session.wait_for_download(timeout_s)
+            realm.refresh()
+
+    async def complete_async(self, realm: Realm, *, progress: ProgressCallback | None, timeout_s: float | None) -> None:
+        """Wait for the subscriptions that were made as the realm was opened."""
+        if self._settings.is_query_based and _has_pending_sets(realm):
+            with _closed_on_failure(realm):
+                self._watch(realm.session, progress)
+                await _within(realm.session, timeout_s)
+            realm.refresh()
 
     def attach(
         self,
@@ -181,7 +202,7 @@ class _Hooks:
         progress: Callable[[int, int], object] | None,
     ) -> None:
         """Copy a local realm into the synchronised one."""
-        _prepare(configuration)
+        _prepare(configuration, self._settings)
         attach(configuration, local_path, local_key, progress)
 
     def _watch(self, session: Session, progress: ProgressCallback | None) -> None:
@@ -203,9 +224,35 @@ class _Hooks:
         SessionRegistry.release(session)
 
 
-def _prepare(configuration: Configuration) -> Path:
+def _has_pending_sets(realm: Realm) -> bool:
+    return bool(SubscriptionSets(realm._store.connection).pending())
+
+
+@contextmanager
+def _closed_on_failure(realm: Realm) -> Iterator[None]:
+    """Nobody gets a realm whose opening failed, so nobody else could close it."""
+    try:
+        yield
+    except BaseException:
+        realm.close()
+        raise
+
+
+async def _within(session: Session, timeout_s: float | None) -> None:
+    """Wait for the download, but not for ever."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await session.downloaded()
+    except TimeoutError as error:
+        raise TimedOutError(
+            f"{session.path!r} was not downloaded after {timeout_s} s; the session is {session.state}, "
+            f"the connection {session.connection}"
+        ) from error
+
+
+def _prepare(configuration: Configuration, settings: SyncSettings) -> Path:
     file = Path(configuration.path)
     make_private(file.parent)
     delete_if_marked(file, configuration.encryption_key)
-    prepare_file(file, configuration.encryption_key)
+    prepare_file(file, configuration.encryption_key, is_query_based=settings.is_query_based)
     return file

@@ -1,5 +1,7 @@
 """The WebSocket to one server for one user: connects, converses, comes back; all sessions share it.
 
+Query-based realms have one each, because its URL names the realm (flx.md §1.1).
+
 The brain is `protocol.client_connection`; this is its body. Everything here runs on the background
 loop. Sessions take part through the `Participant` interface.
 
@@ -14,7 +16,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, TypeVar
 
 from websockets.asyncio.client import ClientConnection as WebSocket
 from websockets.asyncio.client import connect
@@ -26,6 +28,7 @@ from hinterland.errors import (
     HinterlandError,
     PermissionDeniedError,
     ProtocolError,
+    SessionError,
     UntrustedServerError,
 )
 from hinterland.protocol.client_backoff import BackoffLimits, ReconnectBackoff
@@ -36,8 +39,10 @@ from hinterland.protocol.client_connection import (
     PongMissing,
     ServerLogged,
 )
+from hinterland.protocol.client_flexible_session import FileQueries, FlexibleClientSession
 from hinterland.protocol.client_session import ClientSession, FileState, SessionEvent, UploadWanted
 from hinterland.protocol.codec import negotiate, offered_subprotocols
+from hinterland.protocol.messages import SessionReason
 from hinterland.sync.http import distrust, websocket_url
 from hinterland.sync.loop import BackgroundLoop, run_in_thread
 from hinterland.sync.realm_file import UploadRead
@@ -46,12 +51,14 @@ from hinterland.sync.tls import TLS, untrusted
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-__all__ = ["ConnectionState", "ConnectionTimes", "ConnectionUser", "Participant", "ServerConnection"]
+__all__ = ["WRONG_MODE", "ConnectionState", "ConnectionTimes", "ConnectionUser", "Participant", "ServerConnection"]
 
+S = TypeVar("S", bound=ClientSession)
 ConnectionState: TypeAlias = Literal["disconnected", "connecting", "connected"]
 
 log = logging.getLogger("hinterland.sync")
 
+WRONG_MODE: Final = (113, 114)
 CLOSE_UNAUTHORIZED: Final = 4001
 CLOSE_FORBIDDEN: Final = 4002
 _LOG_LEVELS: Final = {
@@ -110,13 +117,21 @@ class _Ended(Exception):
     """A conversation is over."""
 
     def __init__(
-        self, reason: str, error: HinterlandError | None, limits: BackoffLimits | None = None, *, retries: bool = True
+        self,
+        reason: str,
+        error: HinterlandError | None,
+        limits: BackoffLimits | None = None,
+        *,
+        retries: bool = True,
+        offenders: frozenset[int] | None = None,
     ) -> None:
+        """`offenders` are the sessions to which it happened; None for all."""
         super().__init__(reason)
         self.reason = reason
         self.error = error
         self.limits = limits
         self.retries = retries
+        self.offenders = offenders
 
 
 class ServerConnection:
@@ -128,13 +143,16 @@ class ServerConnection:
         user: ConnectionUser,
         times: ConnectionTimes,
         on_end: Callable[[], None],
+        realm: str | None = None,
     ) -> None:
+        """Start connecting. `realm` is the path of the query-based realm that it is for."""
         self.state: ConnectionState = "disconnected"
         self._background = background
         self._user = user
         self._times = times
         self._on_end = on_end
-        self._machine = ClientConnection(times.liveness)
+        self._realm = realm
+        self._machine = ClientConnection(times.liveness, is_flexible=realm is not None)
         self._backoff = ReconnectBackoff(times.backoff)
         self._participants: dict[int, Participant] = {}
         self._wake = asyncio.Event()
@@ -152,10 +170,18 @@ class ServerConnection:
 
     def add(self, participant: Participant, path: str, file: FileState) -> ClientSession:
         """Start a session for the realm at `path` on the server."""
+        return self._join(participant, self._machine.add_session(path, file))
+
+    def add_flexible(
+        self, participant: Participant, file: FileState, queries: FileQueries, reason: int = SessionReason.NORMAL
+    ) -> FlexibleClientSession:
+        """Start a session for the query-based realm that the connection is for."""
+        return self._join(participant, self._machine.add_flexible_session(file, queries, reason=reason))
+
+    def _join(self, participant: Participant, session: S) -> S:
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
-        session = self._machine.add_session(path, file)
         self._participants[session.number] = participant
         self.wake()
         return session
@@ -220,11 +246,15 @@ class ServerConnection:
         """Report and wait until it is time to try again."""
         if self.is_ending:
             return
+        retries = ended.retries
         if ended.error is not None:
-            for participant in tuple(self._participants.values()):
-                participant.connection_failed(ended.error, is_final=not ended.retries)
+            for number, participant in tuple(self._participants.items()):
+                if ended.offenders is None or number in ended.offenders:
+                    participant.connection_failed(ended.error, is_final=not ended.retries)
+                else:
+                    retries = True  # for those who have nothing to do with it
         delay_s = None
-        if ended.retries:
+        if retries:
             # Not for secrets: jitter only.
             delay_s = self._backoff.next_delay_ms(ended.reason, random.random(), ended.limits) / 1000  # noqa: S311
         if ended.reason == "refused once":
@@ -272,8 +302,8 @@ class ServerConnection:
             raise _Ended("unauthorized", error, retries=False) from error
         try:
             socket = await connect(
-                websocket_url(server),
-                subprotocols=offered_subprotocols(),  # type: ignore[arg-type]  # plain strings do
+                websocket_url(server, self._realm),
+                subprotocols=offered_subprotocols(is_flexible=self._realm is not None),  # type: ignore[arg-type]  # plain strings do
                 additional_headers={"Authorization": f"Bearer {token}"},
                 user_agent_header="hinterland",
                 compression=None,
@@ -290,7 +320,8 @@ class ServerConnection:
             if problem is not None:
                 raise _Ended("untrusted", UntrustedServerError(distrust(server, problem))) from error
             raise _Ended("unreachable", ConnectionFailedError(f"cannot connect to {server}: {error}")) from error
-        if negotiate([socket.subprotocol or ""]) is None:
+        chosen = negotiate([socket.subprotocol or ""])
+        if chosen is None or chosen.is_flexible != (self._realm is not None):
             await socket.close()
             text = f"{server} does not speak this synchronisation protocol"
             raise _Ended("negotiation", ConnectionFailedError(text))
@@ -386,7 +417,9 @@ class ServerConnection:
                 reaction = event.reaction
                 error = reaction.error if reaction.reports else None
                 log.info("%s ended the connection: %s", self._user.server, reaction.error)
-                raise _Ended(f"error {reaction.error.number}", error, reaction.backoff, retries=reaction.retries)
+                name = f"error {reaction.error.number}"
+                offenders = self._offenders(reaction.error)
+                raise _Ended(name, error, reaction.backoff, retries=reaction.retries, offenders=offenders)
             if isinstance(event, PongMissing):
                 raise _Ended("no pong", None)
             if isinstance(event, ServerLogged):
@@ -394,6 +427,16 @@ class ServerConnection:
                 log.log(level, "%s: %s", self._user.server, event.message.text)
             else:
                 self._participants[event.session.number].handle(event)
+
+    def _offenders(self, error: SessionError) -> frozenset[int] | None:
+        """Return the sessions whose realm is in the other mode, if the server names it; the others can go on."""
+        if error.number not in WRONG_MODE:
+            return None
+        sessions = self._machine.sessions
+        found = frozenset(
+            session.number for session in sessions if session.path and repr(session.path) in error.message
+        )
+        return found or None
 
     def _dispatch_sessions(self) -> None:
         """Pass on what the end of the connection meant for the sessions."""

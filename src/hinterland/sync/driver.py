@@ -48,7 +48,8 @@ from hinterland.protocol.client_session import (
 from hinterland.store.commits import CommitBoard
 from hinterland.store.file_lock import FileLock
 from hinterland.sync.client_reset import CONFLICT_ADVICE, Refused, ResetPlan, run_reset
-from hinterland.sync.connection import ConnectionState, ServerConnection
+from hinterland.sync.connection import WRONG_MODE, ConnectionState, ServerConnection
+from hinterland.sync.integration import Integrated
 from hinterland.sync.kept_copies import keep_copy
 from hinterland.sync.loop import BackgroundLoop, Worker
 from hinterland.sync.progress import TransferProgress
@@ -64,6 +65,7 @@ log = logging.getLogger("hinterland.sync")
 POLL_S: Final = 0.25
 STORAGE_RETRY_S: Final = 5.0
 UNBIND_TIMEOUT_S: Final = 5.0
+IS_QUERY_BASED: Final = 113
 _RESETS: Final = (FollowUp.CLIENT_RESET, FollowUp.CLIENT_DISCARD, FollowUp.DROP_CHANGES)
 
 
@@ -126,7 +128,7 @@ class SessionDriver:
     async def _run(self) -> None:
         """Attach as soon as the file's lock is free, then watch for commits of other processes."""
         try:
-            self._file = await self._worker.run(lambda: RealmFile(self.path, key=self.settings.encryption_key))
+            self._file = await self._worker.run(self._open_file)
             self._is_open.set()
             while not self._is_stopping:
                 if not self._is_paused and self.state == "active":
@@ -141,6 +143,9 @@ class SessionDriver:
         except HinterlandError as error:
             self.fail(error)
 
+    def _open_file(self) -> RealmFile:
+        return RealmFile(self.path, key=self.settings.encryption_key)
+
     async def _try_to_attach(self, file: RealmFile) -> None:
         """Start the conversation, unless another process has it."""
         async with self._turn:
@@ -150,9 +155,9 @@ class SessionDriver:
                 await self._attach(file)
 
     async def _attach(self, file: RealmFile) -> None:
-        state = await self._worker.run(file.state)
-        self._connection = self._connection_for(self.settings)
-        self._machine = self._connection.add(self, self.settings.path, state)
+        join = await self._joining(file)
+        self._connection = self._connection_for(self.settings)  # now: one that nobody uses ends after a while
+        self._machine = join(self._connection)
         self.connection_changed(self._connection.state)
         self._unbound.clear()
         for _, future in self._passed_on_waits:
@@ -162,6 +167,11 @@ class SessionDriver:
         _, self._question = await self._worker.run(file.download_questions)
         if await self._worker.run(file.reset_attempt):
             self._background.spawn(self._end_reset(file))
+
+    async def _joining(self, file: RealmFile) -> Callable[[ServerConnection], ClientSession]:
+        """Read where the session starts; return the way to start it."""
+        state = await self._worker.run(file.state)
+        return lambda connection: connection.add(self, self.settings.path, state)
 
     async def _end_reset(self, file: RealmFile) -> None:
         """After a client reset: note when everything was exchanged, so that the next reset is a new one."""
@@ -251,7 +261,11 @@ class SessionDriver:
         if self._machine is not None and self._connection is not None:
             self._machine.advance(version)
             self._connection.wake()
+        self._notice()
         self.look_at_uploads()
+
+    def _notice(self) -> None:
+        """Something was committed, by whomever."""
 
     def look_at_uploads(self) -> None:
         """Tell upload progress to those who watch it."""
@@ -267,6 +281,7 @@ class SessionDriver:
         version = await self._worker.run(file.poll)
         if version is None:
             return
+        self._notice()
         if self._machine is not None and self._connection is not None:
             self._machine.advance(version)
             self._connection.wake()
@@ -355,7 +370,10 @@ class SessionDriver:
     def connection_failed(self, error: HinterlandError, *, is_final: bool) -> None:
         """See `Participant`."""
         self.is_offline = True
-        if is_final:
+        if isinstance(error, SessionError) and error.number in WRONG_MODE:
+            self.fail(_wrong_mode(error, self.settings.path))
+            self._background.spawn(self.detach())  # others on the connection go on
+        elif is_final:
             self.fail(error)
         elif isinstance(error, _WORTH_TELLING):
             self._report(error)
@@ -389,10 +407,18 @@ class SessionDriver:
         self._wake()
 
     async def _integrate(self, event: DownloadReceived) -> None:
-        assert self._file is not None
-        machine, download = event.session, event.download
+        file, download = self._file, event.download
+        assert file is not None
+        done = await self._store_download(event.session, lambda: file.integrate(download))
+        if done is not None:
+            self.downloads.add(done.size, download.downloadable)
+            await self._check_uploads()
+
+    async def _store_download(self, machine: ClientSession, store: Callable[[], Integrated]) -> Integrated | None:
+        """Integrate what came; return None if that cannot be done, which the machine and the application hear."""
+        done = None
         try:
-            done = await self._worker.run(self._file.integrate, download)
+            done = await self._worker.run(store)
         except SchemaConflictError as error:
             machine.abandon()  # no client reset can help: what waits for upload has the other schema
             await self.detach()
@@ -409,9 +435,8 @@ class SessionDriver:
         else:
             machine.integrated(done.progress, done.version)
             self._backoff.reset()
-            self.downloads.add(done.size, download.downloadable)
-            await self._check_uploads()
         self._wake()
+        return done
 
     async def _start_over(self, machine: ClientSession) -> None:
         """Get the DOWNLOAD that could not be stored again, after a while: the disk was full, or the file busy."""
@@ -513,6 +538,12 @@ class SessionDriver:
         self.fail(
             RealmDeletedError(cause.number, text, cause.action, backup_path=None if backup is None else str(backup))
         )
+
+
+def _wrong_mode(error: SessionError, path: str) -> SessionError:
+    kind, mode = ("query-based", "query") if error.number == IS_QUERY_BASED else ("fully synchronised", "full")
+    text = f"{path} is a {kind} realm on the server: open it with sync={mode!r} ({error.message})"
+    return SessionError(error.number, text, error.action)
 
 
 def _write_refused(cause: SessionError, refused: Refused, path: str) -> WriteRefusedError:

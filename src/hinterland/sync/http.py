@@ -60,10 +60,11 @@ def check_server_url(url: str, tls: TLS | None = None) -> str:
     return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
-def websocket_url(server: str) -> str:
-    """Return where the server's synchronisation listens."""
+def websocket_url(server: str, realm: str | None = None) -> str:
+    """Return where the server's synchronisation listens; `realm` is the path of a query-based realm."""
     scheme, rest = server.split("://", 1)
-    return f"{'wss' if scheme == 'https' else 'ws'}://{rest}/realm-sync"
+    route = "/realm-sync" if realm is None else f"/realm-sync/{quoted(realm)}"
+    return f"{'wss' if scheme == 'https' else 'ws'}://{rest}{route}"
 
 
 def request_json(

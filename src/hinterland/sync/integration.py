@@ -12,7 +12,7 @@ Source: spec merge.md §5.2, §5.4, wire.md §5.4.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -51,8 +51,12 @@ class Integrator:
         self._touches = TouchIndex()
         self._indexed = 0  # local versions up to here are in `_touches`
 
-    def integrate(self, download: Download) -> Integrated:
+    def integrate(self, download: Download, also: Callable[[WriteTransaction], object] | None = None) -> Integrated:
         """Store a DOWNLOAD.
+
+        Args:
+            download: What came, with the cursors after it.
+            also: What else belongs into the same transaction.
 
         Raises:
             ChangesetError: A changeset is malformed or does not fit; nothing was stored.
@@ -67,9 +71,12 @@ class Integrator:
             if download.entries:
                 self._apply(transaction, download.entries, version)
             ClientHistory.set_progress(transaction, to_stored(download.progress))
+            if also is not None:
+                also(transaction)
             # A position of the upload scan must not speak for two download cursors (wire.md §3), so
-            # every advance of the cursor takes a version; a mere acknowledgement takes none.
-            is_advance = download.progress.download_server_version > stored.download_server
+            # every advance of the cursor takes a version; a mere acknowledgement takes none. A bootstrap
+            # may bring objects without an advance, and who reads has to notice.
+            is_advance = download.progress.download_server_version > stored.download_server or download.entries
             new = transaction.commit(version + 1 if is_advance else version)
         self._touches.discard_through(download.progress.download_client_version)
         return Integrated(download.progress, new, sum(entry.original_size for entry in download.entries))

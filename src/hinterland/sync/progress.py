@@ -60,8 +60,9 @@ class _Watcher:
     def tell(self, progress: Progress) -> bool:
         """Call the handler; return whether it wants to hear more."""
         if self.mode == "current":
-            if self.goal is None:
-                self.goal = progress.transferable - self.start
+            outstanding = progress.transferable - self.start
+            if self.goal is None or (progress.is_complete and outstanding < self.goal):  # it was estimated too high
+                self.goal = outstanding
             progress = Progress(min(progress.transferred - self.start, self.goal), self.goal)
         in_background(self.callback, progress)
         return self.mode == "indefinite" or not progress.is_complete

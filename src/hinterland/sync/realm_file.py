@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from hinterland.errors import ConfigurationError
 from hinterland.protocol.client_session import FileState
 from hinterland.protocol.messages import Download, UploadEntry
 from hinterland.store.client_history import UPLOAD_BYTES_SOFT, ClientHistory, FileIdent
 from hinterland.store.collector import collector_paused
+from hinterland.store.pending_bootstraps import PendingBootstraps
 from hinterland.store.store import Store
+from hinterland.store.subscription_sets import SubscriptionSets
 from hinterland.store.transaction import WriteTransaction
 from hinterland.sync.integration import Integrated, Integrator, fix_global_keys, to_wire
 from hinterland.sync.kept_copies import DELETE_FROM
@@ -28,19 +31,33 @@ _ASKED: Final = "sync.download_asked"
 _ANSWERED: Final = "sync.download_answered"
 
 
-def prepare_file(path: Path, key: bytes | None = None) -> None:
-    """Make the file at `path` if it is absent, and ready for local changes that are to be uploaded."""
+def prepare_file(path: Path, key: bytes | None = None, *, is_query_based: bool = False) -> None:
+    """Make the file at `path` if it is absent, and ready for local changes that are to be uploaded.
+
+    Raises:
+        ConfigurationError: The file belongs to a realm of the other kind.
+    """
     store = Store.open(path, key=key)
     try:
-        _prepare(store)
+        _prepare(store, is_query_based=is_query_based)
     finally:
         store.close()
 
 
-def _prepare(store: Store) -> None:
-    if not ClientHistory(store.connection).exists:
+def _prepare(store: Store, *, is_query_based: bool) -> None:
+    has_history = ClientHistory(store.connection).exists
+    if has_history and SubscriptionSets(store.connection).exists != is_query_based:
+        mode, other = ("query", "fully") if is_query_based else ("full", "query-based")
+        raise ConfigurationError(
+            f"{store.path} holds a {other} synchronised realm, so it cannot be opened with sync={mode!r}; "
+            "leave out the option file, or name another one"
+        )
+    if not has_history:
         with store.begin_write() as transaction:
             ClientHistory.create_tables(transaction)
+            if is_query_based:
+                SubscriptionSets.create_tables(transaction)
+                PendingBootstraps.create_tables(transaction)
             transaction.commit(store.version)
     store.end_read()
 
@@ -74,6 +91,8 @@ class RealmFile:
         upload_bytes_soft: At this size an UPLOAD is full.
     """
 
+    is_query_based = False
+
     def __init__(
         self,
         path: Path,
@@ -86,7 +105,7 @@ class RealmFile:
         self._upload_bytes_soft = upload_bytes_soft
         self._store = Store.open(path, durable=durable, key=key)
         self._history = ClientHistory(self._store.connection)
-        _prepare(self._store)
+        _prepare(self._store, is_query_based=self.is_query_based)
         self._integrator = Integrator(self._store)
         self._data_version = -1
 
@@ -145,9 +164,10 @@ class RealmFile:
     def read_upload(self, after: int, until: tuple[int, int] | None = None) -> UploadRead:
         """Find what to upload after a local version; see `UploadWanted`."""
         with self._snapshot():
-            batch = self._history.uploadable(
-                after, self._store.version, until=until, bytes_soft=self._upload_bytes_soft
-            )
+            return self._read_upload(after, until)
+
+    def _read_upload(self, after: int, until: tuple[int, int] | None) -> UploadRead:
+        batch = self._history.uploadable(after, self._store.version, until=until, bytes_soft=self._upload_bytes_soft)
         entries = tuple(
             UploadEntry(one.version, one.remote_version, one.timestamp, 0, one.changeset) for one in batch.entries
         )

@@ -20,6 +20,7 @@ from hinterland.sync.connection import ConnectionState, ServerConnection
 from hinterland.sync.driver import SessionDriver, SessionState
 from hinterland.sync.loop import BackgroundLoop, background_loop, before_exit, on_fork
 from hinterland.sync.progress import ProgressCallback, ProgressMode, ProgressToken
+from hinterland.sync.query_driver import QueryDriver
 from hinterland.sync.settings import SyncSettings
 
 if TYPE_CHECKING:
@@ -97,6 +98,28 @@ class Session:
         """`wait_for_download` for asyncio programs; limit it with `asyncio.timeout`."""
         await asyncio.wrap_future(self._background.submit(self._driver.downloaded()))
 
+    def wait_for_subscriptions(self, version: int, timeout: float | None = None) -> None:
+        """Return once a set of subscriptions is served, refused or superseded; the file says which.
+
+        Applications use `Subscription.wait`.
+
+        Raises:
+            TimedOutError: It took longer.
+            SessionInactiveError: The session was paused or ended meanwhile.
+            SyncError: The session stopped.
+        """
+        self._wait(self._settled(version), timeout, "the subscription")
+
+    async def subscriptions_settled(self, version: int) -> None:
+        """`wait_for_subscriptions` for asyncio programs."""
+        await asyncio.wrap_future(self._background.submit(self._settled(version)))
+
+    async def _settled(self, version: int) -> None:
+        driver = self._driver
+        if not isinstance(driver, QueryDriver):
+            raise UsageError(f"{self.path} is fully synchronised; subscriptions are for sync='query'")
+        await driver.subscriptions_settled(version)
+
     def pause(self) -> None:
         """Stop synchronising, as if offline, until `resume`; local work goes on."""
         future = self._background.submit(self._driver.pause())
@@ -162,7 +185,7 @@ class SessionRegistry:
     """The sessions and connections of this process."""
 
     _entries: ClassVar[dict[Path, _Entry]] = {}
-    _connections: ClassVar[dict[tuple[str, str], ServerConnection]] = {}
+    _connections: ClassVar[dict[tuple[str, str, str | None], ServerConnection]] = {}
     _lock: ClassVar[threading.RLock] = threading.RLock()
 
     @classmethod
@@ -206,7 +229,8 @@ class SessionRegistry:
             else:
                 in_background(handler, session, error)
 
-        driver = SessionDriver(background, path, settings, cls._connection_for, report)
+        kind = QueryDriver if settings.is_query_based else SessionDriver
+        driver = kind(background, path, settings, cls._connection_for, report)
         session = Session(driver, background)
         driver.start()
 
@@ -267,9 +291,13 @@ class SessionRegistry:
 
     @classmethod
     def _connection_for(cls, settings: SyncSettings) -> ServerConnection:
-        """Return the connection that all sessions of a user at a server share (wire.md §1.9); on the loop."""
+        """Return the connection that all sessions of a user at a server share (wire.md §1.9); on the loop.
+
+        Each query-based realm has one of its own.
+        """
         user = settings.user
-        name = (user.server, user.identity)
+        realm = settings.path if settings.is_query_based else None
+        name = (user.server, user.identity, realm)
         connection = cls._connections.get(name)
         if connection is None or connection.is_ending:
 
@@ -277,7 +305,8 @@ class SessionRegistry:
                 if cls._connections.get(name) is connection:
                     del cls._connections[name]
 
-            connection = cls._connections[name] = ServerConnection(background_loop(), user, settings.times, forget)
+            connection = ServerConnection(background_loop(), user, settings.times, forget, realm)
+            cls._connections[name] = connection
         return connection
 
     @classmethod

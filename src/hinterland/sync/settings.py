@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from hinterland.sync.session import Session
     from hinterland.sync.users import SyncUser
 
-__all__ = ["ClientReset", "ErrorHandler", "ResetMode", "StopPolicy", "SyncSettings"]
+__all__ = ["ClientReset", "ErrorHandler", "ResetMode", "StopPolicy", "SyncMode", "SyncSettings"]
 
+SyncMode: TypeAlias = Literal["full", "query"]
 StopPolicy: TypeAlias = Literal["after-upload", "immediately", "never"]
 ResetMode: TypeAlias = Literal["manual", "discard_local", "recover", "recover_or_discard"]
 ErrorHandler: TypeAlias = "Callable[[Session, HinterlandError], object]"
@@ -68,3 +69,4 @@ class SyncSettings:
     stop_policy: StopPolicy = "after-upload"
     times: ConnectionTimes = field(default_factory=ConnectionTimes)
     encryption_key: bytes | None = field(default=None, repr=False)
+    is_query_based: bool = False

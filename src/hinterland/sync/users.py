@@ -33,7 +33,7 @@ from hinterland.sync.http import check_server_url, quoted, request_json
 from hinterland.sync.login_answers import AccessToken, read_login, read_renewal, token_claims
 from hinterland.sync.loop import before_exit, in_thread, run_in_thread
 from hinterland.sync.permissions import UserPermissions
-from hinterland.sync.settings import ClientReset, ErrorHandler, StopPolicy
+from hinterland.sync.settings import ClientReset, ErrorHandler, StopPolicy, SyncMode
 from hinterland.sync.tls import TLS
 from hinterland.sync.user_store import StoredUser, UserStore, user_store
 
@@ -458,6 +458,7 @@ class SyncUser(metaclass=_Directory):
         client_reset: ClientReset | None = None,
         stop_policy: StopPolicy = "after-upload",
         times: ConnectionTimes | None = None,
+        sync: SyncMode = "full",
         **options: Any,
     ) -> Configuration:
         """Return how to open the realm at `path` of the server, synchronised on behalf of this user.
@@ -470,6 +471,8 @@ class SyncUser(metaclass=_Directory):
             stop_policy: When the session ends after the last `close`: "after-upload" of what is there,
                 "immediately", or "never" while the process lives.
             times: Timers of the connection; those of the user's first open realm count.
+            sync: "full" for all of the realm, "query" for what the subscriptions of this device select; the first
+                device decides which of both a realm is.
             options: Further fields of `Configuration`, such as `schema_version`.
         """
         from hinterland.sync.configuration import synced_configuration  # it needs this module
@@ -482,6 +485,7 @@ class SyncUser(metaclass=_Directory):
             client_reset=client_reset,
             stop_policy=stop_policy,
             times=times,
+            sync=sync,
             **options,
         )
 

@@ -592,7 +592,7 @@ def test_write_async(path: Path) -> None:
 
 
 def test_hooks(path: Path) -> None:
-    """opener prepares the file, on_open gives the session, on_close sees the realm before it closes."""
+    """opener prepares the file and completes a download, on_open gives the session, on_close sees the open realm."""
     calls: list[Any] = []
 
     class Opener:
@@ -603,6 +603,15 @@ def test_hooks(path: Path) -> None:
 
         async def open_async(self, configuration: hl.Configuration, *, progress: Any, timeout_s: float | None) -> None:
             calls.append(("async", timeout_s))
+
+        def complete(self, realm: hl.Realm, *, progress: Any, timeout_s: float | None) -> None:
+            calls.append(("completed", realm.session))
+
+        async def complete_async(self, realm: hl.Realm, *, progress: Any, timeout_s: float | None) -> None:
+            calls.append(("completed async", realm.session))
+
+        def attach(self, configuration: hl.Configuration, local_path: str, local_key: Any, progress: Any) -> None:
+            raise AssertionError("nobody attaches here")
 
     configuration = hl.Configuration(
         path,
@@ -618,6 +627,12 @@ def test_hooks(path: Path) -> None:
         (await hl.Realm.open_async(configuration, timeout=4)).close()
 
     asyncio.run(main())
-    assert calls == [(True, None, 3), False, ("async", 4), False]
+    with hl.Realm.open(configuration):
+        pass
+    assert calls == [
+        *((True, None, 3), ("completed", "session"), False),
+        *(("async", 4), ("completed async", "session"), False),
+        *((False, None, None), False),
+    ]
     with pytest.raises(ConfigurationError, match="nothing to download"):
         hl.Realm.open(path, schema=SCHEMA, download=True)

@@ -9,16 +9,11 @@ import pytest
 
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import AddColumn, AddTable, Changeset, CreateObject, Instruction, Update
+from hinterland.protocol.client_file import Cursor
 from hinterland.protocol.messages import Bind, UploadEntry
 from hinterland.protocol.server_connection import ServerConnection
-from hinterland.protocol.server_session import (
-    AllocateIdent,
-    Cursor,
-    IntegrateUpload,
-    LoadClientFile,
-    ReadHistory,
-    ServerSession,
-)
+from hinterland.protocol.server_requests import AllocateIdent, IntegrateUpload, LoadClientFile, ReadHistory
+from hinterland.protocol.server_session import ServerSession
 from hinterland.server.realm_file import FileIdent, RealmFile, Refusal
 from hinterland.store.export import describe_state
 from hinterland.store.server_history import ServerHistory

@@ -224,7 +224,7 @@ def test_the_sync_directory_must_not_be_a_file(tmp_path: Path) -> None:
         sync_directory(tmp_path / "file")
 
 
-@pytest.mark.parametrize("options", [{"sync": "query"}, {"shcema_version": 1}, {"on_open": print}])
+@pytest.mark.parametrize("options", [{"sync": "partial"}, {"shcema_version": 1}, {"on_open": print}])
 def test_unknown_options_of_a_configuration_are_named(home: Path, options: dict[str, object]) -> None:
     """A misspelt option, and one that this version lacks, are refused by name (api.md)."""
     with pytest.raises(ConfigurationError, match=next(iter(options))):

@@ -29,8 +29,8 @@ from hinterland.changeset.instructions import (
 from hinterland.errors import BadChangesetError
 from hinterland.merge.touch import Touched, touched
 from hinterland.merge.transformer import Incoming, Local, transform
+from hinterland.protocol.client_file import Cursor
 from hinterland.protocol.codec import UploadEntry
-from hinterland.protocol.server_session import Cursor
 from hinterland.server.integration import Integrator
 from hinterland.server.schema_guard import check_schema_unchanged
 from hinterland.server.views.groups import Groups

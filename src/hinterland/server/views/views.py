@@ -15,10 +15,11 @@ from typing import Final, NamedTuple
 from hinterland.changeset.decoder import decode, decode_key
 from hinterland.changeset.encoder import encode
 from hinterland.errors import QueryError
+from hinterland.protocol.client_file import Cursor
 from hinterland.protocol.codec import compress
 from hinterland.protocol.messages import Compensation, RejectedUpdate
 from hinterland.protocol.server_flexible_session import Bootstrap, ViewBatch, ViewChange
-from hinterland.protocol.server_session import ChangeView, Cursor, ReadView
+from hinterland.protocol.server_requests import ChangeView, ReadView
 from hinterland.server.tail import DOWNLOAD_BYTES_MAX
 from hinterland.server.views.bootstraps import BootstrapContent, bootstrap_content, bootstrap_parts
 from hinterland.server.views.groups import Groups
