@@ -172,6 +172,11 @@ class FlexibleSession(ServerSession):
             return
         super().realm_opened(path)
 
+    @property
+    def is_changing_view(self) -> bool:
+        """Whether an answer to its queries is due, or a bootstrap has not been sent to its end."""
+        return self._queries_waiting > 0 or bool(self._bootstraps)
+
     # -- from the client -------------------------------------------------------------------------
 
     def _handle(self, message: SessionMessage) -> None:

@@ -1,21 +1,26 @@
 """From what a client saw to what it is to see: the content of a bootstrap.
 
 Objects that are in both views are not mentioned, so that a client's own unsent changes of them stay.
+All is read in one transaction, one object after the other, and what is made of it goes to disk if it is much:
+a bootstrap of millions of objects takes as little memory as one of thousands.
 
 Source: spec flx.md §1.8, §1.12 B, §2.3, §2.4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import chain
+from pathlib import Path
+from typing import Final, overload
 
 from hinterland.changeset.encoder import encode
-from hinterland.changeset.instructions import AddTable, Changeset, EraseObject, Instruction
+from hinterland.changeset.instructions import Changeset, EraseObject, Instruction
 from hinterland.protocol.codec import compress
 from hinterland.protocol.server_flexible_session import BootstrapPart
 from hinterland.server.views.groups import Groups
+from hinterland.server.views.spool import Spool
 from hinterland.server.views.tables import ObjectName, encode_names
 from hinterland.store.contents import add_table, creation_instructions, schema_instructions
 from hinterland.store.server_history import SERVER_IDENT
@@ -28,14 +33,47 @@ CHANGESET_BYTES: Final = 100 * 1024
 
 INSTRUCTION_BYTES: Final = 24
 PART_BYTES_MAX: Final = 1024 * 1024
+NAMES_PER_CHUNK: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class BootstrapContent:
-    """The changesets of a bootstrap, and the objects that they move in or out, as `encode_names` writes them."""
+    """The changesets of a bootstrap, and the objects that they move in or out, many names to an `encode_names`."""
 
-    changesets: Sequence[bytes]
-    moved: bytes
+    changesets: Spool
+    moved: Spool
+
+    @property
+    def size(self) -> int:
+        """How much memory or disk it takes, about."""
+        return self.changesets.size + self.moved.size + 1_000
+
+
+class _Parts(Sequence[BootstrapPart]):
+    """The parts of a bootstrap for one client."""
+
+    __slots__ = ("_bodies", "_heads")
+
+    def __init__(self, folder: Path) -> None:
+        self._bodies = Spool(folder)
+        self._heads: list[tuple[int, int, float]] = []
+
+    def add(self, body: list[bytes], estimate: float) -> None:
+        plain, packed, data = compress(b"".join(body))
+        self._bodies.append(data)
+        self._heads.append((plain, packed, estimate))
+
+    def __len__(self) -> int:
+        return len(self._heads)
+
+    @overload
+    def __getitem__(self, index: int) -> BootstrapPart: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[BootstrapPart]: ...
+    def __getitem__(self, index: int | slice) -> BootstrapPart | Sequence[BootstrapPart]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        return BootstrapPart(self._bodies[index], *self._heads[index])
 
 
 def bootstrap_content(
@@ -59,60 +97,79 @@ def bootstrap_content(
     """
     before = {groups[number].class_name: number for number in old}
     after = {groups[number].class_name: number for number in new}
-    moved: list[ObjectName] = []
-    rows: list[tuple[ObjectName, int | None]] = []
-    for class_name in sorted({*before, *after}):
-        rows += _difference(store, groups, class_name, before.get(class_name), after.get(class_name))
-    known = {name for name, _ in rows}
-    rows += [(name, _row_in(store, groups, after, name)) for name in again if name not in known]
-    moved = [name for name, _ in rows]
-    schema = schema_instructions(store.schema) if with_schema else _filler(store, is_needed=not rows)
-    changesets = [] if not schema else [encode(Changeset(schema))]
-    changesets += _encoded(_instructions(store, rows))
-    # There must be one changeset at least (flx.md §0 rule 2); with no class at all it is an empty one.
-    return BootstrapContent(changesets or [b""], encode_names(moved))
+    folder = Path(store.path).parent
+    content = BootstrapContent(Spool(folder), Spool(folder))
+    if with_schema:
+        content.changesets.append(encode(Changeset(schema_instructions(store.schema))))
+    rows = chain(
+        ((name, _row_in(store, groups, after, name)) for name in again),
+        *(
+            _difference(store, groups, class_name, before.get(class_name), after.get(class_name), again)
+            for class_name in sorted({*before, *after})
+        ),
+    )
+    for changeset in _encoded(_instructions(store, _noting(rows, content.moved))):
+        content.changesets.append(changeset)
+    if not content.changesets:
+        # There must be one changeset at least (flx.md §0 rule 2); with no class at all it is an empty one.
+        filler = _filler(store)
+        content.changesets.append(encode(Changeset(filler)) if filler else b"")
+    return content
 
 
 def bootstrap_parts(
-    content: BootstrapContent, version: int, client_version: int, timestamp: int
-) -> list[BootstrapPart]:
-    """Return the bodies of the DOWNLOADs that carry a bootstrap; all its changesets have the same version."""
-    total = sum(map(len, content.changesets)) or 1
-    parts: list[BootstrapPart] = []
+    content: BootstrapContent, version: int, client_version: int, timestamp: int, folder: Path
+) -> Sequence[BootstrapPart]:
+    """Return the bodies of the DOWNLOADs that carry a bootstrap; all its changesets have the same version.
+
+    Few are kept in memory, many in a file that is made in `folder`.
+    """
+    total = content.changesets.size or 1
+    parts = _Parts(folder)
     body: list[bytes] = []
     size = done = 0
     for changeset in content.changesets:
         if size and size + len(changeset) > PART_BYTES_MAX:
-            parts.append(_part(body, done / total))
+            parts.add(body, done / total)
             body, size = [], 0
         count = len(changeset)
         body.append(b"%d %d %d %d %d %d " % (version, client_version, timestamp, SERVER_IDENT, count, count))
         body.append(changeset)
         size += count
         done += count
-    parts.append(_part(body, 1.0))
+    parts.add(body, 1.0)
     return parts
 
 
-def _part(body: list[bytes], estimate: float) -> BootstrapPart:
-    plain, packed, data = compress(b"".join(body))
-    return BootstrapPart(data, plain, packed, estimate)
+def _noting(rows: Iterable[tuple[ObjectName, int | None]], moved: Spool) -> Iterator[tuple[ObjectName, int | None]]:
+    """Pass rows on, and note their names."""
+    names: list[ObjectName] = []
+    for name, row in rows:
+        names.append(name)
+        if len(names) == NAMES_PER_CHUNK:
+            moved.append(encode_names(names))
+            names = []
+        yield name, row
+    if names:
+        moved.append(encode_names(names))
 
 
 def _difference(
-    store: Store, groups: Groups, class_name: str, old: int | None, new: int | None
+    store: Store, groups: Groups, class_name: str, old: int | None, new: int | None, known: Container[ObjectName]
 ) -> Iterator[tuple[ObjectName, int | None]]:
-    """Return the objects of a class that leave (without a row) and that enter (with one)."""
+    """Return the objects of a class that leave (without a row) and that enter (with one), but for those `known`."""
     if old == new:
         return
-    table = store.tables[class_name]
-    one = "SELECT NULL WHERE 0" if old is None else groups.members_sql(groups[old])
-    other = "SELECT NULL WHERE 0" if new is None else groups.members_sql(groups[new])
-    execute = store.connection.execute
-    for (row,) in execute(f"{one} EXCEPT {other}").fetchall():
-        yield ObjectName(class_name, table.key_of(row)), None
-    for (row,) in execute(f"{other} EXCEPT {one}").fetchall():
-        yield ObjectName(class_name, table.key_of(row)), row
+    one = None if old is None else groups.members_sql(groups[old])
+    other = None if new is None else groups.members_sql(groups[new])
+    table, execute = store.tables[class_name], store.connection.execute
+    for first, second, is_there in ((one, other, False), (other, one, True)):
+        if first is None:
+            continue
+        for (row,) in execute(first if second is None else f"{first} EXCEPT {second}"):
+            name = ObjectName(class_name, table.key_of(row))
+            if name not in known:
+                yield name, row if is_there else None
 
 
 def _row_in(store: Store, groups: Groups, view: dict[str, int], name: ObjectName) -> int | None:
@@ -125,11 +182,9 @@ def _row_in(store: Store, groups: Groups, view: dict[str, int], name: ObjectName
     return row
 
 
-def _filler(store: Store, *, is_needed: bool) -> list[Instruction]:
+def _filler(store: Store) -> list[Instruction]:
     """Return an instruction that does nothing: a class that every client has is added again."""
-    classes = list(store.schema) if is_needed else []
-    found: list[AddTable] = [add_table(one) for one in classes[:1]]
-    return list(found)
+    return [add_table(one) for one in list(store.schema)[:1]]
 
 
 def _instructions(store: Store, rows: Iterable[tuple[ObjectName, int | None]]) -> Iterator[list[Instruction]]:

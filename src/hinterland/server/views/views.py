@@ -10,6 +10,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from hinterland.changeset.decoder import decode, decode_key
@@ -55,7 +56,8 @@ EPOCH_S: Final = 1_420_070_400
 
 LOGS_MAX: Final = 100
 PROJECTED_BYTES_MAX: Final = 4 * 1024 * 1024
-BOOTSTRAP_BYTES_MAX: Final = 64 * 1024 * 1024
+BOOTSTRAP_BYTES_MAX: Final = 256 * 1024 * 1024
+"""Contents of bootstraps that are kept for others who ask the same; large ones are on disk."""
 
 ReadFilter = Callable[[str, str], str]
 """From a user and a class to the RQL condition that objects must meet for that user to see them; "" for none."""
@@ -207,7 +209,8 @@ class Views:
             own = self._tables.own(client.ident, gone[0].version, self.integrator.newest.version)
             if own:
                 for step in gone:
-                    again.update(decode_names(self._tables.moved(client.ident, step.version)))
+                    for _, many in self._tables.moved(client.ident, step.version):
+                        again |= touched_names(many)
                 again |= self._misjudged(kept, own)
             self.integrator.drop_steps(client.ident, [step.version for step in gone])
             self.integrator.forget_projections()
@@ -264,7 +267,8 @@ class Views:
         version = self.integrator.add_empty(timestamp)
         step = Step(version, job.query_version, job.query, groups)
         self._tables.add_step(client.ident, step, content.moved)
-        parts = bootstrap_parts(content, version, client.client_version, timestamp)
+        folder = Path(self._store.path).parent
+        parts = bootstrap_parts(content, version, client.client_version, timestamp, folder)
         salt = self.integrator.newest.salt
         bootstrap = Bootstrap(job.query_version, version, salt, client.client_version, parts, is_first=current is None)
         return ViewChange(job.query_version, bootstrap, groups=groups)
@@ -280,10 +284,10 @@ class Views:
         if found is None:
             found = bootstrap_content(self._store, self._groups, old, new, with_schema=with_schema)
             self._contents[key] = found
-            self._contents_bytes += _size(found)
+            self._contents_bytes += found.size
             while self._contents_bytes > BOOTSTRAP_BYTES_MAX and len(self._contents) > 1:
                 _, dropped = self._contents.popitem(last=False)
-                self._contents_bytes -= _size(dropped)
+                self._contents_bytes -= dropped.size
         return found
 
     # -- reading ---------------------------------------------------------------------------------
@@ -386,10 +390,6 @@ class Views:
             return None
         timestamp, origin = self.integrator.stamp(version)
         return _Entry(version, timestamp, origin, data)
-
-
-def _size(content: BootstrapContent) -> int:
-    return sum(map(len, content.changesets)) + len(content.moved) + 1_000
 
 
 def _compensations(row: OwnRow) -> Iterator[Compensation]:
