@@ -23,6 +23,7 @@ from hinterland.protocol.server_connection import ServerConnection
 from hinterland.protocol.server_flexible_session import FlexibleSession
 from hinterland.protocol.server_requests import CloseSession, OpenRealm
 from hinterland.server.realm_file import FileIdent, RealmFile, deliver
+from hinterland.server.views.limits import ViewLimits
 from hinterland.store.store import Store
 from hinterland.values import ClassKind, CollectionType, Link, PropertyType
 
@@ -58,11 +59,13 @@ class Client:
         assert isinstance(grant, FileIdent)
         deliver(job, grant)  # type: ignore[arg-type]
         self.version = 10
+        self.query_version = 0
         self.machine.receive_message(FlexibleIdent(1, grant.ident, grant.salt))
         realm.exchange([self])
 
     def ask(self, query: str) -> None:
-        self.machine.receive_message(QueryChange(1, 1, query))
+        self.query_version += 1
+        self.machine.receive_message(QueryChange(1, self.query_version, query))
         self.realm.exchange([self])
 
     def upload(self, instructions: Iterable[Instruction]) -> None:
@@ -83,13 +86,14 @@ class Client:
 class Realm:
     """A realm's file, and its clients."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, limits: ViewLimits | None = None) -> None:
         self.path = directory / "x.hldb"
         self.file = RealmFile(
             Store.open(self.path, durable=False),
             version_salt=5,
             make_salt=lambda: random.randrange(1, 2**62),
             clock=time.time,
+            view_limits=limits,
         )
         self.listeners: dict[int, list[Client]] = {}
 

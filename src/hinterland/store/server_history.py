@@ -193,6 +193,11 @@ class ServerHistory:
             )
         ]
 
+    def oldest_base(self) -> int | None:
+        """Return the base version of the file that is furthest behind, of those that have not expired."""
+        (found,) = self._connection.execute("SELECT min(base_version) FROM _clients WHERE last_seen > 0").fetchone()
+        return None if found is None else int(found)
+
     def update_client(self, record: ClientRecord) -> None:
         """Store new cursors, and drop the reciprocals that nothing can need any more.
 

@@ -194,13 +194,13 @@ class ViewIntegrator(Integrator):
             self.drop_steps(client, [step.version for step in reached[:-1]])
         if reached and reached[-1].version > before:
             self._tables.drop_moved(client, base)
-        if before // LOG_VERSIONS_PER_PRUNING != base // LOG_VERSIONS_PER_PRUNING:
+        if before and before // LOG_VERSIONS_PER_PRUNING != base // LOG_VERSIONS_PER_PRUNING:
             self._drop_log()
 
     def _drop_log(self) -> None:
         """Forget what all clients have acknowledged that may still come back."""
-        bases = (one.base_version for one in self._history.clients() if one.last_seen)
-        self._tables.drop_log(min(bases, default=self._newest.version))
+        base = self._history.oldest_base()
+        self._tables.drop_log(self._newest.version if base is None else base)
 
     def expire(self, clients: Iterable[int]) -> None:
         """Forget what these clients see, and the groups that nobody else is in; they have to start over."""
