@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -135,7 +136,7 @@ def _add_realms(commands: Any) -> None:
         "lock-down",
         help="let everyone but admins only read a query-based realm",
         description="Make a query-based realm safe: everyone may read and query, the role 'admins' may do everything."
-        " No server may run on the data directory. This version of the server does not enforce such permissions yet.",
+        " Lists of single objects stay as they are. No server may run on the data directory.",
     )
     locking.add_argument("path", metavar="PATH", help="path of the realm on the server, such as /app")
     locking.add_argument("--admin", action="append", default=[], metavar="IDENTITY", help="user to make an admin of it")
@@ -149,8 +150,7 @@ def _add_realms(commands: Any) -> None:
         "rules",
         help="show or set the rules of a query-based realm",
         description="Print the rules of a realm, or set them: a document in TOML or JSON, checked against its classes."
-        " This version of the server does not enforce them yet."
-        " A running server reads them when it next starts.",
+        " A running server follows them within a moment, also for clients that are connected.",
     )
     rules.add_argument("path", metavar="PATH", help="path of the realm on the server, such as /app")
     rules.add_argument("--set", metavar="FILE", dest="file", help="make this document the rules")
@@ -287,15 +287,20 @@ def _realms_subscriptions(options: argparse.Namespace) -> int:
 def _realms_rules(options: argparse.Namespace) -> int:
     config = existing_configuration(options)
     from hinterland.server.layout import DataDirectory
+    from hinterland.server.office import Office
     from hinterland.server.realm_rules import install_rules, remove_rules, rules_text
 
     directory = DataDirectory(config.data)
-    if options.remove:
-        was_there = remove_rules(directory, options.path)
-        print(f"{options.path}: {'the rules are removed' if was_there else 'there were no rules'}")
-    elif options.file is not None:
-        install_rules(directory, options.path, options.file, is_unchecked=options.unchecked)
-        print(f"{options.path}: the rules are set")
+    if options.remove or options.file is not None:
+        with closing(Office(config)) as office:
+            if options.file is None:
+                was_there = remove_rules(directory, options.path)
+                done = "the rules are removed" if was_there else "there were no rules"
+            else:
+                install_rules(directory, options.path, options.file, is_unchecked=options.unchecked)
+                done = "the rules are set"
+            office.directory.changes.announce("rules", options.path)  # a running server reads them again
+        print(f"{options.path}: {done}")
     else:
         text = rules_text(directory, options.path)
         if text is None:

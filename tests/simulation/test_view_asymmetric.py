@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.simulation.test_view_scenarios import ALL, NAME, SCHEMA, Bench, create, update, writer
-from tests.simulation.views import rows_of
+from tests.simulation.view_model import rows_of
 
 from hinterland.changeset.instructions import (
     AddColumn,
@@ -21,10 +21,10 @@ from hinterland.changeset.instructions import (
     Update,
 )
 from hinterland.errors import SchemaConflictError
+from hinterland.permissions.upload import ObjectName, refusal_reason
 from hinterland.protocol.error_codes import ERROR_CODES
 from hinterland.protocol.messages import RejectedUpdate
-from hinterland.server.views.integrator import refusal_reason
-from hinterland.server.views.tables import ObjectName
+from hinterland.server.views.access import OpenAccess
 from hinterland.server.views.views import ViewPolicy
 from hinterland.store.store import Store
 from hinterland.values import ClassKind, CollectionType, Link, PropertyType, Special
@@ -170,8 +170,8 @@ def test_52_a_class_of_another_kind_is_a_bad_changeset(meter: Meter) -> None:
         meter.sync()
 
 
-class NoReadings:
-    """Nobody may write readings of which the value is above 9; see `WriteRules`."""
+class NoReadings(OpenAccess):
+    """Nobody may write readings of which the value is above 9; see `Access`."""
 
     def before(self, store: Store, user: str, changeset: Changeset) -> Mapping[ObjectName, str]:
         """Judge by the changeset itself."""
@@ -180,16 +180,16 @@ class NoReadings:
             for one in changeset.instructions
             if isinstance(one, Update) and one.class_name == READING and one.field == "value" and one.value > 9
         )
-        return {name: refusal_reason(name) for name in names}
+        return {name: refusal_reason(*name) for name in names}
 
-    def after(self, store: Store, user: str, changeset: Changeset) -> Mapping[ObjectName, str]:
-        """Nothing is found out later."""
-        return {}
+    def is_open(self, user: str) -> bool:
+        """Not for readings."""
+        return False
 
 
 def test_53_refused_objects_are_reported_and_not_undone(tmp_path: Path) -> None:
     """230 names them at once, without a version that undoes anything; the rest of the transaction is kept."""
-    meter = Meter(tmp_path, policy=ViewPolicy(rules=NoReadings()))
+    meter = Meter(tmp_path, policy=ViewPolicy(NoReadings()))
     client = meter.client(ALL)
     meter.commit(client, *create(1, name=READING, value=5), *create(2, name=READING, value=10), *create(3, int=3))
     meter.sync()

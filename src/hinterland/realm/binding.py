@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from hinterland.realm.objects import ObjectBase
     from hinterland.realm.realm import Realm
 
-__all__ = ["UNMANAGED", "Attempt", "Binding", "Image", "Unmanaged", "synchronise"]
+__all__ = ["UNMANAGED", "Attempt", "Binding", "Image", "Unmanaged", "no_property", "synchronise"]
 
 Image = Sequence[Any]
 Writer: TypeAlias = "Callable[[ObjectBase, Any], None]"
@@ -106,6 +106,14 @@ def synchronise(obj: ObjectBase) -> bool:
             obj._image = image
         obj._stamp = current
     return False
+
+
+def no_property(binding: Binding, name: str) -> str:
+    """Return what to say of a name that no property of a class has."""
+    from hinterland.query.problems import did_you_mean
+
+    names = (one.declared.attribute for one in binding.attributes.values())
+    return f"{binding.title} has no property {name!r}{did_you_mean(name, names)}"
 
 
 class Binding:

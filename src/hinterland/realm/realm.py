@@ -445,7 +445,7 @@ class Realm(Snapshots, FileCare, Attaching, Access):
             transaction.flush()
             if self._recorder is not None:
                 self._store_changeset(transaction, self._recorder, version)
-            if store.connection.total_changes == self._changes_before:
+            if store.connection.total_changes == self._changes_before and not transaction.has_changed_schema:
                 transaction.rollback()
                 self._end()
                 if store.version != version - 1:  # somebody else's commit came in between

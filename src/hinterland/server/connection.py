@@ -309,6 +309,15 @@ class ClientConnection:
             session.fail(206, f"user {self.principal.user!r} may no longer open {session.path!r}")
             self.pump()
 
+    def interrupt(self, session: ServerSession) -> None:
+        """End a session that its client is to resume: what its user may see of the realm has changed.
+
+        What was not sent yet is not sent; the client is then told what makes the difference.
+        """
+        self.machine.withhold(session, self._sending)
+        session.fail(200, "what its user may see has changed")
+        self.pump()
+
     def expel(self, code: int, *, is_revoked: bool) -> None:
         """End the connection: its token is no longer good. What was not sent yet is not sent.
 

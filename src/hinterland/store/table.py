@@ -100,7 +100,7 @@ class Table:
         self.key_sql = f"SELECT {key} FROM {table} WHERE _row=?"
         self.every_column = every
         self.exists_sql = f"SELECT 1 FROM {table} WHERE _row=?"
-        self.update_sql = [f"UPDATE {table} SET {name}=" for name in names]
+        self.update_sql: dict[int, str] = {}
         self.delete_sql = f"DELETE FROM {table} WHERE _row=?"
         self.hidden_key = bool(hidden)
         self.children: list[Column] = []
@@ -331,7 +331,11 @@ class Table:
         if self.updates:
             updates, self.updates = self.updates, {}
             for index, changes in updates.items():
-                self.store.bulk.update(self.update_sql[index], changes)
+                sql = self.update_sql.get(index)
+                if sql is None:
+                    sql = f"UPDATE {quote(self.name)} SET {quote(self.order[index].name)}="
+                    self.update_sql[index] = sql
+                self.store.bulk.update(sql, changes)
 
     def forget(self) -> None:
         """Drop buffers and caches of a transaction that ended."""

@@ -31,12 +31,16 @@ SET_VERSION: Final = "UPDATE _version SET version=?"
 
 
 class WriteTransaction:
-    """What `Store.begin_write` returns; end it with `commit` or `rollback`, or use it with `with`."""
+    """What `Store.begin_write` returns; end it with `commit` or `rollback`, or use it with `with`.
+
+    Attributes:
+        has_changed_schema: Whether classes, properties or indices changed; SQLite does not count that as a change.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.connection = store.connection
-        self._schema_changed = False
+        self.has_changed_schema = False
 
     def __enter__(self) -> Self:
         return self
@@ -74,10 +78,10 @@ class WriteTransaction:
         try:
             self.flush()
             self._save_rows()
-            touched = None if self._schema_changed else store.touched.take()
+            touched = None if self.has_changed_schema else store.touched.take()
             if new != before + 1:
                 self.connection.execute(SET_VERSION, (new,))
-            if self._schema_changed:
+            if self.has_changed_schema:
                 self.connection.execute("UPDATE _version SET schema_version=schema_version+1")
             self.connection.execute("COMMIT")
         except (StorageError, sqlite3.Error) as error:
@@ -98,7 +102,7 @@ class WriteTransaction:
             self.connection.execute("ROLLBACK")
         self.store.touched.undone()
         self.store.know_next_rows(-1)
-        if self._schema_changed:
+        if self.has_changed_schema:
             self.store.schema_version = -1
         self._end()
 
@@ -107,8 +111,8 @@ class WriteTransaction:
         """Undo what happens inside if it raises, and only that."""
         self.flush()
         self._save_rows()
-        schema_changed = self._schema_changed
-        self._schema_changed = False
+        schema_changed = self.has_changed_schema
+        self.has_changed_schema = False
         self.connection.execute("SAVEPOINT part")
         try:
             yield
@@ -117,12 +121,12 @@ class WriteTransaction:
             self.connection.execute("ROLLBACK TO part")
             self.connection.execute("RELEASE part")
             self._forget()
-            if self._schema_changed:
+            if self.has_changed_schema:
                 self.store.load_schema()
             self.store.load_next_rows()
-            self._schema_changed = schema_changed
+            self.has_changed_schema = schema_changed
             raise
-        self._schema_changed |= schema_changed
+        self.has_changed_schema |= schema_changed
         self.connection.execute("RELEASE part")
 
     def _save_rows(self) -> None:
@@ -166,7 +170,7 @@ class WriteTransaction:
             raise SchemaError(f"class {name} exists already")
         self.flush()
         table_name = _free_table_name(name, store)
-        self._schema_changed = True
+        self.has_changed_schema = True
         cursor = self.connection.execute(
             "INSERT INTO _classes(name, table_name, kind, key, key_type) VALUES(?,?,?,?,?)",
             (
@@ -198,7 +202,7 @@ class WriteTransaction:
         store = self.store
         table = store.tables[class_name]
         self.flush()
-        self._schema_changed = True
+        self.has_changed_schema = True
         if one.collection is CollectionType.SINGLE:
             taken = {column.name.lower() for column in table.columns.values()}
             place = _free_name(one.name, taken | {"_row", "_owner", "_slot", "_key"})
@@ -226,7 +230,7 @@ class WriteTransaction:
         elif column.type not in (PropertyType.LINK, PropertyType.MIXED):
             self.connection.execute(f"DROP INDEX IF EXISTS {index}")
         self.connection.execute("UPDATE _properties SET indexed=? WHERE id=?", (int(indexed), column.id))
-        self._schema_changed = True
+        self.has_changed_schema = True
         self.store.load_schema()
 
     def add_text_index(self, class_name: str, name: str) -> None:
@@ -248,7 +252,7 @@ class WriteTransaction:
         """Remove a class with its objects."""
         self.flush()
         table = self.store.tables[name]
-        self._schema_changed = True
+        self.has_changed_schema = True
         rows = self.connection.execute(f"SELECT _row FROM {quote(table.name)}").fetchall()
         for (row,) in rows:
             table.remove(int(row))
@@ -267,7 +271,7 @@ class WriteTransaction:
         """Remove a property; embedded objects it held go too."""
         self.flush()
         table = self.store.tables[class_name]
-        self._schema_changed = True
+        self.has_changed_schema = True
         if name in table.sides:
             side = table.sides[name]
             if side.child is not None:
@@ -298,7 +302,7 @@ class WriteTransaction:
 
     def reload_schema(self) -> None:
         """Read the schema again after `_classes` or `_properties` were changed by SQL."""
-        self._schema_changed = True
+        self.has_changed_schema = True
         self._reload()
 
     def _reload(self) -> None:

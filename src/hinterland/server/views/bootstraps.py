@@ -17,11 +17,14 @@ from typing import Final, overload
 
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import Changeset, EraseObject, Instruction
+from hinterland.permissions.masking import masked
 from hinterland.protocol.codec import compress
 from hinterland.protocol.server_flexible_session import BootstrapPart
+from hinterland.server.views.access import NOTHING_HIDDEN, hidden_of
+from hinterland.server.views.field_changes import field_changes, field_instructions
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.spool import Spool
-from hinterland.server.views.tables import ObjectName, encode_names
+from hinterland.server.views.tables import ObjectName
 from hinterland.store.contents import add_table, creation_instructions, schema_instructions
 from hinterland.store.server_history import SERVER_IDENT
 from hinterland.store.store import Store
@@ -33,12 +36,15 @@ CHANGESET_BYTES: Final = 100 * 1024
 
 INSTRUCTION_BYTES: Final = 24
 PART_BYTES_MAX: Final = 1024 * 1024
-NAMES_PER_CHUNK: Final = 5_000
+MOVES_PER_CHUNK: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class BootstrapContent:
-    """The changesets of a bootstrap, and the objects that they move in or out, many names to an `encode_names`."""
+    """The changesets of a bootstrap, and what a step keeps of it.
+
+    That are changesets that erase the objects that are moved in or out, and show and hide properties of others.
+    """
 
     changesets: Spool
     moved: Spool
@@ -84,6 +90,8 @@ def bootstrap_content(
     *,
     with_schema: bool,
     again: Collection[ObjectName] = (),
+    was_hidden: str = NOTHING_HIDDEN,
+    is_hidden: str = NOTHING_HIDDEN,
 ) -> BootstrapContent:
     """Return what turns the view of the groups `old` into that of `new`.
 
@@ -94,6 +102,8 @@ def bootstrap_content(
         new: Likewise.
         with_schema: Whether all classes and properties come first.
         again: Objects that are sent as they are, or taken away, whatever the views say.
+        was_hidden: The properties that were hidden before, as steps keep them.
+        is_hidden: Those that are hidden now.
     """
     before = {groups[number].class_name: number for number in old}
     after = {groups[number].class_name: number for number in new}
@@ -108,7 +118,11 @@ def bootstrap_content(
             for class_name in sorted({*before, *after})
         ),
     )
-    for changeset in _encoded(_instructions(store, _noting(rows, content.moved))):
+    sent = _noting(_instructions(store, rows, is_hidden), content.moved, 1)  # that it is erased
+    if was_hidden != is_hidden:
+        changed = _changed_fields(store, groups, before, after, again, was_hidden, is_hidden)
+        sent = chain(sent, _noting(changed, content.moved))
+    for changeset in _encoded(sent):
         content.changesets.append(changeset)
     if not content.changesets:
         # There must be one changeset at least (flx.md §0 rule 2); with no class at all it is an empty one.
@@ -141,17 +155,19 @@ def bootstrap_parts(
     return parts
 
 
-def _noting(rows: Iterable[tuple[ObjectName, int | None]], moved: Spool) -> Iterator[tuple[ObjectName, int | None]]:
-    """Pass rows on, and note their names."""
-    names: list[ObjectName] = []
-    for name, row in rows:
-        names.append(name)
-        if len(names) == NAMES_PER_CHUNK:
-            moved.append(encode_names(names))
-            names = []
-        yield name, row
-    if names:
-        moved.append(encode_names(names))
+def _noting(
+    objects: Iterable[list[Instruction]], moved: Spool, count: int | None = None
+) -> Iterator[list[Instruction]]:
+    """Pass on what is sent of objects, and note what merging must know: the first `count` instructions of each."""
+    noted: list[Instruction] = []
+    for instructions in objects:
+        noted += instructions[:count]
+        if len(noted) >= MOVES_PER_CHUNK:
+            moved.append(encode(Changeset(noted)))
+            noted = []
+        yield instructions
+    if noted:
+        moved.append(encode(Changeset(noted)))
 
 
 def _difference(
@@ -187,13 +203,37 @@ def _filler(store: Store) -> list[Instruction]:
     return [add_table(one) for one in list(store.schema)[:1]]
 
 
-def _instructions(store: Store, rows: Iterable[tuple[ObjectName, int | None]]) -> Iterator[list[Instruction]]:
+def _instructions(
+    store: Store, rows: Iterable[tuple[ObjectName, int | None]], is_hidden: str
+) -> Iterator[list[Instruction]]:
+    hidden = hidden_of(is_hidden)
     for name, row in rows:
         erase = EraseObject(*name)
         if row is None:
             yield [erase]
         else:
-            yield [erase, *creation_instructions(store, name.class_name, name.key, row)]
+            made = creation_instructions(store, name.class_name, name.key, row)
+            yield [erase, *(masked(Changeset(made), hidden).instructions if is_hidden else made)]
+
+
+def _changed_fields(
+    store: Store,
+    groups: Groups,
+    before: dict[str, int],
+    after: dict[str, int],
+    known: Container[ObjectName],
+    was_hidden: str,
+    is_hidden: str,
+) -> Iterator[list[Instruction]]:
+    """Return what shows and hides properties of the objects that are in both views, but for those `known`."""
+    classes = sorted(before.keys() & after.keys())
+    for class_name, change in field_changes(classes, hidden_of(was_hidden), hidden_of(is_hidden)).items():
+        table = store.tables[class_name]
+        one, other = (groups.members_sql(groups[view[class_name]]) for view in (before, after))
+        for (row,) in store.connection.execute(f"{one} INTERSECT {other}"):
+            name = ObjectName(class_name, table.key_of(row))
+            if name not in known:
+                yield field_instructions(store, class_name, name.key, row, change)
 
 
 def _encoded(objects: Iterable[list[Instruction]]) -> Iterator[bytes]:

@@ -23,6 +23,7 @@ from hinterland.query.compiler import compile_query
 from hinterland.query.parser import parse
 from hinterland.query.statement import Statement
 from hinterland.schema.types import ClassSchema
+from hinterland.server.views.access import Asked, asked_by
 from hinterland.server.views.anchor_index import AnchorIndex
 from hinterland.server.views.anchors import Anchors, anchors_of
 from hinterland.server.views.queries import conditions, is_everything
@@ -55,15 +56,18 @@ class _Shape:
 class Group:
     """One query on one class.
 
-    `anchors` are None where nothing can be looked up; `reads` is what its result depends on.
+    `filter` narrows it to what may be read. `anchors` are None where nothing can be looked up; `reads` is what its
+    result depends on, `asked` what the query names without the filter.
     """
 
     id: int
     class_name: str
     query: Query
+    filter: str
     is_all: bool
     anchors: Anchors | None
     reads: Reads
+    asked: Asked
     statement: Statement
     shape: _Shape | None = None
 
@@ -196,7 +200,9 @@ class Groups:
         found = conditions(query)
         reads = reads_of(found, name, self._store.schema)
         anchors = anchors_of(found, schema) if not reads.is_volatile else None
-        group = Group(row.id, name, query, is_everything(query), anchors, reads, statement)
+        mine = reads_of(conditions(parse(row.query)), name, self._store.schema) if row.filter else reads
+        asked = asked_by(name, mine)
+        group = Group(row.id, name, query, row.filter, is_everything(query), anchors, reads, asked, statement)
         self._by_id[row.id] = group
         self._texts[row.id] = (name, row.query, row.filter)
         self._by_text[name, row.query, row.filter] = row.id

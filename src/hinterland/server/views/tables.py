@@ -5,9 +5,10 @@
 - `_group_log`: what each version did to what a group's clients see: objects that were `kept` (those seen
   before and after, or made by the version), that `arrived` although they existed, that were `lost`.
 - `_arrivals`: what creates the objects that arrived, as they were then.
-- `_steps`: for each client file the queries that it was told of, from which version on. The last step that the
-  client has acknowledged is the first one kept.
-- `_moved`: the objects that the bootstraps of steps moved, many to a row, until the client has acknowledged them.
+- `_steps`: for each client file the queries that it was told of, from which version on, and which properties it
+  does not get to see. The last step that the client has acknowledged is the first one kept.
+- `_moved`: what the bootstraps of steps did, in several changesets, until the client has acknowledged them: the
+  objects that they moved are erased in it, properties that they showed or hid are set.
 - `_own`: for each version that a client itself made, how far it had come, and what undoes parts of it.
 
 Keys are stored as changesets of EraseObject, which is compact and needs no further format. Everything that
@@ -25,7 +26,7 @@ from typing import Final, NamedTuple
 from hinterland.changeset.decoder import decode
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import Changeset, EraseObject, Instruction
-from hinterland.values import Key
+from hinterland.permissions.upload import ObjectName
 
 __all__ = [
     "EVERYBODY",
@@ -78,6 +79,7 @@ _CREATE: Final = (
         version INTEGER NOT NULL,
         query_version INTEGER NOT NULL,
         query TEXT NOT NULL,
+        hidden TEXT NOT NULL,
         PRIMARY KEY (client, version)
     ) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS _moved (
@@ -105,13 +107,6 @@ _CREATE: Final = (
 )
 
 
-class ObjectName(NamedTuple):
-    """An object: its class and key."""
-
-    class_name: str
-    key: Key
-
-
 class GroupRow(NamedTuple):
     """A group as stored."""
 
@@ -132,12 +127,13 @@ class LogRow(NamedTuple):
 
 
 class Step(NamedTuple):
-    """From `version` on, the bootstrap's own, a client sees what these groups select."""
+    """From `version` on, the bootstrap's own, a client sees what these groups select, but for `hidden` properties."""
 
     version: int
     query_version: int
     query: str
     groups: frozenset[int]
+    hidden: str = ""
 
 
 class OwnRow(NamedTuple):
@@ -280,11 +276,11 @@ class ViewTables:
         for version, group in self._execute("SELECT version, grp FROM _step_groups WHERE client = ?", (client,)):
             groups.setdefault(version, set()).add(group)
         found = self._execute(
-            "SELECT version, query_version, query FROM _steps WHERE client = ? ORDER BY version", (client,)
+            "SELECT version, query_version, query, hidden FROM _steps WHERE client = ? ORDER BY version", (client,)
         )
         return [
-            Step(version, query_version, query, frozenset(groups.get(version, ())))
-            for version, query_version, query in found
+            Step(version, query_version, query, frozenset(groups.get(version, ())), hidden)
+            for version, query_version, query, hidden in found
         ]
 
     def moved(self, client: int, version: int) -> Iterator[tuple[int, list[Instruction]]]:
@@ -306,7 +302,8 @@ class ViewTables:
     def add_step(self, client: int, step: Step, moved: Iterable[bytes]) -> None:
         """Add a client's newest step; `moved` are changesets that erase what its bootstrap moved."""
         self._steps.pop(client, None)
-        self._execute("INSERT INTO _steps VALUES (?,?,?,?)", (client, step.version, step.query_version, step.query))
+        row = (client, step.version, step.query_version, step.query, step.hidden)
+        self._execute("INSERT INTO _steps VALUES (?,?,?,?,?)", row)
         self._connection.executemany(
             "INSERT INTO _step_groups VALUES (?,?,?)", ((group, client, step.version) for group in step.groups)
         )
