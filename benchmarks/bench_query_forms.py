@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import random
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.arguments import number
 from benchmarks.bench_query_sync import DEPTS, Client, Realm, fill
 from benchmarks.report import Report
 from hinterland.changeset.instructions import (
@@ -105,7 +105,7 @@ def commit_ms(realm: Realm, writer: Client, objects: int) -> float:
     """Return the CPU time of a commit that changes one property of one object; those that queries look at in turn."""
     chance = random.Random(1)
     spent = []
-    for number in range(COMMITS):
+    for turn in range(COMMITS):
         key = chance.randrange(objects)
         change: Instruction = (
             Update("Item", key, "n", [], chance.randrange(1000)),
@@ -114,7 +114,7 @@ def commit_ms(realm: Realm, writer: Client, objects: int) -> float:
             Update("Item", key, "dept", [], Link("Dept", chance.randrange(DEPTS))),
             Update("Item", key, "friends", [0], Link("Item", chance.randrange(objects)), 1),
             Update("Item", key, "x", [], chance.random() * 100),
-        )[number % 6]
+        )[turn % 6]
         begin = time.process_time()
         writer.upload([change])
         realm.wake()
@@ -123,21 +123,18 @@ def commit_ms(realm: Realm, writer: Client, objects: int) -> float:
 
 
 def main() -> None:
-    objects = int(sys.argv[1]) if sys.argv[1:] else OBJECTS
-    wanted = sys.argv[2:]
+    objects = number(__doc__, "objects", OBJECTS)
     report = Report("forms of queries")
     with tempfile.TemporaryDirectory() as folder:
         realm, writer = made(Path(folder), objects)
         base = commit_ms(realm, writer, objects)
         report.add("commit without subscriptions", base, "ms")
         for name, form in FORMS.items():
-            if wanted and name not in wanted:
-                continue
             clients, spent = [], 0.0
-            for number in range(SUBSCRIPTIONS):
+            for which in range(SUBSCRIPTIONS):
                 client = Client(realm)
                 begin = time.process_time()
-                client.ask(json.dumps({"Item": f"({form(number)})"}))
+                client.ask(json.dumps({"Item": f"({form(which)})"}))
                 spent += time.process_time() - begin
                 client.acknowledge()
                 for group in client.session.groups:
