@@ -7,10 +7,13 @@ sides of the border of views, connections that break anywhere, and processes tha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from tests.simulation.views import ViewWorld
+
+from hinterland.server.views import bootstraps, spool
 
 CHUNKS = 8
 
@@ -24,8 +27,24 @@ def test_scenarios_88_and_89_clients_hold_what_their_queries_select(
 
     With readers, what they write while they may not is undone, so that in the end all the same holds.
     """
-    for seed in range(chunk, max(CHUNKS, seeds // 10), CHUNKS):
-        directory = tmp_path / str(seed)
+    run_worlds(range(chunk, max(CHUNKS, seeds // 10), CHUNKS), tmp_path, has_readers=has_readers)
+
+
+def test_clients_hold_what_their_queries_select_when_bootstraps_are_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One object to a changeset, one changeset to a part, all of it on disk."""
+    monkeypatch.setattr(bootstraps, "MOVES_PER_CHUNK", 1)
+    monkeypatch.setattr(bootstraps, "CHANGESET_BYTES", 1)
+    monkeypatch.setattr(bootstraps, "PART_BYTES_MAX", 1)
+    monkeypatch.setattr(spool, "MEMORY_BYTES_MAX", 1)
+    run_worlds(range(1000, 1006), tmp_path, has_readers=False)
+
+
+def run_worlds(seeds: Iterable[int], folder: Path, *, has_readers: bool) -> None:
+    """Run worlds and check them."""
+    for seed in seeds:
+        directory = folder / str(seed)
         directory.mkdir()
         world = ViewWorld(seed, directory, clients=2 + seed % 3, has_readers=has_readers)
         try:
