@@ -27,6 +27,7 @@ from hinterland.errors import (
     InvalidObjectError,
     MultipleUsersError,
     NewerFormatError,
+    NoSubscriptionError,
     NotInWriteError,
     PermissionDeniedError,
     ProtocolError,
@@ -42,6 +43,8 @@ from hinterland.errors import (
     SessionError,
     SessionInactiveError,
     StorageError,
+    SubscriptionExistsError,
+    SubscriptionRefusedError,
     SyncError,
     TimedOutError,
     TransformError,
@@ -82,6 +85,8 @@ if TYPE_CHECKING:
     from hinterland.realm.permission_classes import PermissionUser as PermissionUser
     from hinterland.realm.permission_classes import RealmPermissions as RealmPermissions
     from hinterland.realm.permission_classes import Role as Role
+    from hinterland.realm.subscriptions import Subscription as Subscription
+    from hinterland.realm.subscriptions import Subscriptions as Subscriptions
     from hinterland.sync import TLS as TLS
     from hinterland.sync import Account as Account
     from hinterland.sync import ApiKey as ApiKey
@@ -102,6 +107,7 @@ _PERMISSIONS: Final = frozenset(
     {"PERMISSION_CLASSES", "ClassPermissions", "Permission", "PermissionUser", "RealmPermissions", "Role"}
 )
 _QUERY: Final = frozenset({"Expression", "GeoBox", "GeoCircle", "GeoPolygon"})
+_SUBSCRIPTIONS: Final = frozenset({"Subscription", "Subscriptions"})
 _SYNC: Final = frozenset(
     {
         "TLS",
@@ -165,6 +171,7 @@ __all__ = [
     "Mixed",
     "MultipleUsersError",
     "NewerFormatError",
+    "NoSubscriptionError",
     "NotInWriteError",
     "Object",
     "ObjectChange",
@@ -197,6 +204,10 @@ __all__ = [
     "SessionInactiveError",
     "Set",
     "StorageError",
+    "Subscription",
+    "SubscriptionExistsError",
+    "SubscriptionRefusedError",
+    "Subscriptions",
     "SyncError",
     "SyncUser",
     "ThreadSafeReference",
@@ -227,6 +238,8 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module("hinterland.realm.permission_classes"), name)
     if name in _QUERY:
         return getattr(import_module("hinterland.query"), name)
+    if name in _SUBSCRIPTIONS:
+        return getattr(import_module("hinterland.realm.subscriptions"), name)
     if name in _SYNC:
         return getattr(import_module("hinterland.sync"), name)
     raise AttributeError(f"module 'hinterland' has no attribute {name!r}")

@@ -8,11 +8,14 @@ HinterlandError
 │   ├── InvalidObjectError      the object was deleted
 │   ├── ReadOnlyError           the realm was opened read-only
 │   ├── ValueTypeError          a value does not fit its property
-│   └── DuplicateKeyError       an object with that primary key exists
+│   ├── DuplicateKeyError       an object with that primary key exists
+│   ├── NoSubscriptionError     a new object of a class that no subscription asks for
+│   └── SubscriptionExistsError another query has that subscription's name
 ├── SchemaError                 the classes are wrong, or do not fit the file (HL-M…)
 ├── QueryError                  the query is wrong (HL-Q…)
 │   ├── QuerySyntaxError        its text does not follow the grammar
-│   └── QueryArgumentError      an argument ($0, $1 …) is missing or does not fit
+│   ├── QueryArgumentError      an argument ($0, $1 …) is missing or does not fit
+│   └── SubscriptionRefusedError  the server does not serve the query of a subscription
 ├── StorageError                the file cannot be used (HL-D…)
 │   ├── ForeignFileError        not a realm file
 │   ├── EncryptionKeyError      the encryption key is missing, wrong, or given for a plain file
@@ -67,6 +70,7 @@ __all__ = [
     "InvalidObjectError",
     "MultipleUsersError",
     "NewerFormatError",
+    "NoSubscriptionError",
     "NotInWriteError",
     "PermissionDeniedError",
     "ProtocolError",
@@ -82,6 +86,8 @@ __all__ = [
     "SessionError",
     "SessionInactiveError",
     "StorageError",
+    "SubscriptionExistsError",
+    "SubscriptionRefusedError",
     "SyncError",
     "TimedOutError",
     "TransformError",
@@ -148,6 +154,18 @@ class DuplicateKeyError(UsageError):
     code = "HL-U007"
 
 
+class NoSubscriptionError(UsageError):
+    """An object was to be created in a query-based realm that asks for no objects of its class."""
+
+    code = "HL-U008"
+
+
+class SubscriptionExistsError(UsageError):
+    """A subscription of that name asks for something else."""
+
+    code = "HL-U009"
+
+
 class SchemaError(HinterlandError):
     """The declared classes are wrong, or do not fit the realm; names class and property."""
 
@@ -170,6 +188,12 @@ class QueryArgumentError(QueryError):
     """An argument of a query is missing, or does not fit where it is used."""
 
     code = "HL-Q003"
+
+
+class SubscriptionRefusedError(QueryError):
+    """The server does not serve the query of a subscription; the message says why."""
+
+    code = "HL-Q004"
 
 
 class StorageError(HinterlandError):

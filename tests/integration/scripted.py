@@ -15,18 +15,28 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
 from hinterland.errors import HinterlandError
-from hinterland.protocol.messages import Bind, IdentGrant, Unbind, Unbound, describe, encode, parse_from_client
+from hinterland.protocol.messages import (
+    Bind,
+    FlexibleBind,
+    IdentGrant,
+    Unbind,
+    Unbound,
+    describe,
+    encode,
+    parse_from_client,
+)
 from hinterland.realm.realm import Realm
 from hinterland.sync import ConnectionTimes, Credentials, SyncUser, sync_directory
 from hinterland.sync.session import SessionRegistry
 
-SUBPROTOCOL = "com.mongodb.realm-sync#14"
+SUBPROTOCOLS = {False: "com.mongodb.realm-sync#14", True: "com.mongodb.realm-query-sync#14"}
 
 
 class Script:
     """A server that says what a test wants; `heard` is what the client said."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_flexible: bool = False) -> None:
+        self.is_flexible = is_flexible
         self.heard: list[str] = []
         self._idents = itertools.count(2)
         self.connections = 0
@@ -38,7 +48,7 @@ class Script:
             self._serve,
             "127.0.0.1",
             0,
-            subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]
+            subprotocols=[SUBPROTOCOLS[is_flexible]],  # type: ignore[list-item]
             compression=None,
             process_request=self._refuse,
         )
@@ -60,10 +70,10 @@ class Script:
         try:
             for data in socket:
                 assert isinstance(data, bytes)
-                message = parse_from_client(data)
+                message = parse_from_client(data, is_flexible=self.is_flexible)
                 self.heard.append(describe(message))
                 match message:
-                    case Bind(need_ident=True):
+                    case Bind(need_ident=True) | FlexibleBind(need_ident=True):
                         socket.send(encode(IdentGrant(message.session, next(self._idents), 77)))
                     case Unbind() if self.answers_unbind:
                         socket.send(encode(Unbound(message.session)))

@@ -5,6 +5,7 @@ Source: spec rql.md §7, §8, §15; the evaluator is `tests/model/query.py`.
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -34,6 +35,7 @@ from hinterland.query.ast import (
     Subquery,
     Truth,
 )
+from hinterland.query.stored_names import StoredNames
 from hinterland.schema.types import Property
 from hinterland.store.catalog import StoreCatalog
 from hinterland.store.store import Store
@@ -281,6 +283,29 @@ def test_answers_agree_with_the_naive_evaluator(
     event("some found" if 0 < len(found) < len(nodes) else "all or none found")
     assert found == world.run(query)
     assert found == Evaluator(nodes).run(query)
+
+
+def otherwise_named(node: Any) -> Any:
+    """Return a tree as a program writes it that calls the class and all properties something else."""
+    if isinstance(node, Step):
+        return Step(node.name if node.name.startswith(("@", "$")) else f"our_{node.name}")
+    if isinstance(node, tuple):
+        return tuple(otherwise_named(one) for one in node)
+    if not is_dataclass(node) or isinstance(node, type):
+        return node
+    changes = {one.name: otherwise_named(getattr(node, one.name)) for one in fields(node)}
+    if isinstance(node, Aggregate) and node.name is not None:
+        changes["name"] = f"our_{node.name}"
+    return replace(node, **changes)  # type: ignore[type-var]
+
+
+@relaxed
+@given(condition=conditions())
+def test_stored_names(world: World, condition: Any) -> None:
+    """Putting the file's names in the place of others gives the query that was written with the file's names."""
+    aliases = {"Node": {f"our_{name}": name for name in ("key", *(one.name for one in PROPERTIES))}}
+    names = StoredNames(world.store.schema, aliases, {"our_Node": "Node"})
+    assert names.condition(otherwise_named(condition), "Node") == condition
 
 
 @relaxed

@@ -26,6 +26,7 @@ from hinterland.changeset.instructions import (
 )
 from hinterland.protocol.messages import RejectedUpdate
 from hinterland.server.views.views import ViewPolicy
+from hinterland.store.subscription_sets import SubscriptionSets
 from hinterland.values import ClassKind, CollectionType, Link, ObjectId, PropertyType, Special
 
 P = PropertyType
@@ -73,7 +74,7 @@ class Bench(ViewWorld):
     def client(self, queries: str | None = None) -> ViewClient:
         """Return a new device with these queries in force."""
         client = self.add_client()
-        client.skew, client.upload_bytes_soft = 0, 100_000
+        client.skew, client.upload_bytes_soft, client.is_attentive = 0, 100_000, True
         if queries is not None:
             client.subscribe(queries)
         self.sync()
@@ -502,7 +503,8 @@ def a_client_that_resets(bench: Bench) -> None:
     writer(bench)
     client = bench.client(ALL)
     bench.go_offline(client)
-    client.active = type(client.active)(6, client.active.query, client.active.snapshot)
+    with client.store.begin_write() as transaction:
+        SubscriptionSets.replace_all(transaction, [(client.active._replace(version=6), ())])
     client.restart()
     count = len([line for line in bench.lines if "LAST" in line])
     bench.sync()

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
+from tests.simulation.faults import Interrupted, interrupting
 from tests.simulation.view_model import SCHEMA, random_change, random_queries, rows_of, wanted_view
 
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import Changeset, Instruction
 from hinterland.protocol.client_connection import ClientConnection, ConnectionFailed
-from hinterland.protocol.client_flexible_session import FileQueries, FlexibleClientSession, QuerySet
+from hinterland.protocol.client_flexible_session import FlexibleClientSession, QuerySet
 from hinterland.protocol.client_session import (
     BootstrapReceived,
-    FileState,
     IdentAssigned,
     QueriesCompleted,
     QueriesRefused,
@@ -34,10 +34,6 @@ from hinterland.protocol.client_session import (
 from hinterland.protocol.messages import (
     BatchState,
     Compensation,
-    Download,
-    DownloadEntry,
-    FlexibleDownload,
-    UploadEntry,
     describe,
     parse_from_client,
     parse_from_server,
@@ -51,9 +47,13 @@ from hinterland.server.views.limits import ViewLimits
 from hinterland.server.views.tables import EVERYBODY
 from hinterland.server.views.views import ViewPolicy
 from hinterland.store.applier import apply
-from hinterland.store.client_history import ClientHistory, FileIdent
+from hinterland.store.client_history import ClientHistory
 from hinterland.store.store import Store
-from hinterland.sync.integration import Integrator, to_wire
+from hinterland.store.subscription_sets import SetState, StoredSet, SubscriptionSets
+from hinterland.sync.integration import Integrated
+from hinterland.sync.query_file import QueryFile
+
+T = TypeVar("T")
 
 Policy: TypeAlias = ViewPolicy | Callable[[Store], ViewPolicy]
 
@@ -140,7 +140,7 @@ class ViewServer:
                     self.sessions.pop(session, None)
                 else:
                     self.jobs.append(request)
-            link.down.extend(machine.take_output())
+            link.down.extend(data for data in machine.take_output() if data)  # others were withheld
             if self.random.random() < 0.8:
                 machine.unblock()
 
@@ -185,7 +185,7 @@ class ViewServer:
 
 
 class ViewClient:
-    """One client device: a real file and history, a flexible session, and query sets kept beside them."""
+    """One client device: a real file as the driver uses it, and a flexible session."""
 
     def __init__(
         self,
@@ -205,54 +205,90 @@ class ViewClient:
         self._log = log
         self.upload_bytes_soft = random.choice((1, 300, 100_000))
         self.skew = random.choice((0, 0, -5, 5, 100))
-        self.active = QuerySet(0)
-        self.is_complete = False
-        self.pending: dict[int, QuerySet] = {0: QuerySet(0)}
-        self.last_version = 0
+        self.is_attentive = random.random() < 0.5  # whether the session hears of new query sets at once
+        self.crash_rate = 0.0
+        self.has_crashed = False
         self.undone: list[Compensation] = []
         self.refused: dict[int, str] = {}
         self.may_be_refused = False
         self.link: Link_ | None = None
-        self.store = Store.open(self.path, durable=False)
-        with self.store.begin_write() as transaction:
-            ClientHistory.create_tables(transaction)
-            apply(transaction, Changeset(list(schema)))
-            transaction.flush()
-            ClientHistory.append_local(transaction, self.store.version + 1, encode(Changeset(list(schema))), 0)
-        self.start()
+        self.start(schema)
 
     def log(self, text: str) -> None:
         self._log(f"{self.name}: {text}")
 
     # -- the process -------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        self.integrator = Integrator(self.store)
+    def start(self, schema: Sequence[Instruction] = ()) -> None:
+        self.has_crashed = False
+        self.file = QueryFile(self.path, durable=False, upload_bytes_soft=self.upload_bytes_soft)
+        self.store = self.file.store
+        self.sets = SubscriptionSets(self.store.connection)
         self.history = ClientHistory(self.store.connection)
+        if schema:
+            with self.store.begin_write() as transaction:
+                apply(transaction, Changeset(list(schema)))
+                transaction.flush()
+                ClientHistory.append_local(transaction, self.store.version + 1, encode(Changeset(list(schema))), 0)
+        start = self.file.start()
+        self.newest = start.newest
         self.machine = ClientConnection(is_flexible=True)
-        ident = self.history.ident
-        state = FileState(ident.ident, ident.salt, to_wire(self.history.progress), self.store.version)
-        queries = FileQueries(self.active, self.is_complete, tuple(self.pending.values()))
-        self.session: FlexibleClientSession = self.machine.add_flexible_session(state, queries, reason=self.reason)
-        self.parts: list[DownloadEntry] = []
+        self.session: FlexibleClientSession = self.machine.add_flexible_session(
+            start.state, start.queries, reason=self.reason
+        )
 
     def restart(self) -> None:
         self.log("restarts")
         self.disconnect()
-        self.store.close()
-        self.store = Store.open(self.path, durable=False)
+        self.file.close()
         self.start()
+
+    def dying(self, job: Callable[[], T]) -> T | None:
+        """Do what the disk is needed for; sometimes the process dies in the middle of it, and there is no answer."""
+        after = self.random.randrange(1, 200) if self.random.random() < self.crash_rate else 0
+        try:
+            with interrupting(self.store, after):
+                return job()
+        except Interrupted:
+            self.log("dies")
+            self.has_crashed = True
+            return None
 
     # -- the application ---------------------------------------------------------------------------
 
     def subscribe(self, queries: str | None = None) -> None:
-        self.last_version += 1
         queries = random_queries(self.random) if queries is None else queries
+        with self.store.begin_write() as transaction:
+            downloaded = self.history.progress.download_server
+            version = SubscriptionSets.add(
+                transaction, (), queries, snapshot=self.store.version, server_version=downloaded
+            )
+            transaction.commit(self.store.version)
+        self.log(f"subscribes {version} at {self.store.version}, {downloaded}: {queries}")
+        if self.is_attentive:
+            self.notice(self.file.sets_after(self.newest))
+
+    def notice(self, sets: Iterable[QuerySet]) -> bool:
+        """Tell the session of new query sets."""
+        before = self.newest
+        for one in sets:
+            self.session.subscribe(one)
+            self.newest = one.version
+        return self.newest != before
+
+    @property
+    def active(self) -> StoredSet:
         self.store.refresh()
-        one = QuerySet(self.last_version, queries, self.store.version, self.history.progress.download_server)
-        self.log(f"subscribes {one}")
-        self.pending[one.version] = one
-        self.session.subscribe(one)
+        return self.sets.active()
+
+    @property
+    def is_complete(self) -> bool:
+        return self.active.state is SetState.COMPLETE
+
+    @property
+    def pending(self) -> list[StoredSet]:
+        self.store.refresh()
+        return self.sets.pending()
 
     def write(self, now: int) -> None:
         """Make a random local commit."""
@@ -284,19 +320,22 @@ class ViewClient:
 
     def disconnect(self) -> Link_ | None:
         link, self.link = self.link, None
-        if link is not None:
+        if link is not None and not self.has_crashed:
             self.machine.disconnected()
             self.handle_events()
+            self.file.drop_parts()
         return link
 
     def send(self) -> bool:
         assert self.link is not None
+        if self.has_crashed:
+            return False
         data = self.machine.next_message()
         self.handle_events()
-        if data is None:
+        if data is None and not self.has_crashed:
             data = self.machine.next_message()
         if data is None:
-            return False
+            return not self.has_crashed and self.notice(self.file.sets_after(self.newest))
         self.log(f"sends {describe(parse_from_client(data, is_flexible=True))}")
         self.link.up.append(data)
         return True
@@ -304,30 +343,31 @@ class ViewClient:
     def receive(self) -> None:
         assert self.link is not None
         data = self.link.down.popleft()
+        if self.has_crashed:
+            return
         self.log(f"gets {describe(parse_from_server(data, is_flexible=True))}")
         self.machine.receive(data)
         self.handle_events()
 
     def handle_events(self) -> None:
-        while (event := self.machine.next_event()) is not None:
+        while not self.has_crashed and (event := self.machine.next_event()) is not None:
             match event:
-                case IdentAssigned():
-                    with self.store.begin_write() as transaction:
-                        ident = FileIdent(event.ident, event.salt)
-                        ClientHistory.store_ident(transaction, ident, lambda changeset, _: changeset)
-                    event.session.ident_stored(self.store.version)
+                case IdentAssigned(ident=ident, salt=salt):
+                    version = self.dying(lambda: self.file.store_ident(ident, salt))  # noqa: B023 - called at once
+                    if version is not None:
+                        event.session.ident_stored(version)
                 case BootstrapReceived():
                     self.bootstrap(event)
-                case SteadyReceived():
-                    self.integrate(event.download, list(event.download.entries))
+                case SteadyReceived(download=download):
+                    self.integrate(lambda: self.file.integrate_steady(download))  # noqa: B023 - called at once
                 case UploadWanted():
                     self.upload(event)
-                case QueriesCompleted():
-                    self.is_complete = True
+                case QueriesCompleted(query_version=version):
+                    self.dying(lambda: self.file.complete(version))  # noqa: B023 - called at once
                 case QueriesRefused():
                     assert self.may_be_refused, f"{self.name}: {event.message}"
                     self.refused[event.query_version] = event.message
-                    del self.pending[event.query_version]
+                    self.file.refuse(event.query_version, event.message)
                 case WritesUndone():
                     self.undone.append(event.compensation)
                     self.log(f"hears of {event.compensation}")
@@ -339,38 +379,33 @@ class ViewClient:
                     raise AssertionError(f"{self.name}: the connection failed: {event.reaction.error}")
 
     def bootstrap(self, event: BootstrapReceived) -> None:
-        if event.is_first:
-            self.parts = []
-        self.parts += event.download.entries
-        if event.download.batch_state is BatchState.MORE:
-            self.session.part_stored()
+        download, is_first = event.download, event.is_first
+        if self.random.random() < self.crash_rate:
+            self.file.store_part(download, is_first=is_first)
+            self.log("dies with a part stored")
+            self.has_crashed = True
             return
-        parts, self.parts = self.parts, []
-        assert parts, "a bootstrap without any changeset (flx.md §0 rule 2)"
-        version = event.download.query_version
-        if version in self.pending:
-            self.active, self.is_complete = self.pending[version], False
-        self.pending = {number: one for number, one in self.pending.items() if number > version}
-        self.integrate(event.download, parts)
+        if download.batch_state is BatchState.LAST:
+            self.integrate(lambda: self.file.store_last(download, is_first=is_first))
+            return
+        self.dying(lambda: self.file.store_part(download, is_first=is_first))
+        if not self.has_crashed:
+            self.session.part_stored()
 
-    def integrate(self, download: FlexibleDownload, entries: list[DownloadEntry]) -> None:
-        done = self.integrator.integrate(Download(download.session, download.progress, 0, tuple(entries)))
-        self.session.integrated(done.progress, done.version)
+    def integrate(self, job: Callable[[], Integrated]) -> None:
+        done = self.dying(job)
+        if done is not None:
+            self.session.integrated(done.progress, done.version)
 
     def upload(self, event: UploadWanted) -> None:
-        self.store.refresh()
-        batch = self.history.uploadable(
-            event.after, self.store.version, until=event.until, bytes_soft=self.upload_bytes_soft
-        )
-        entries = tuple(
-            UploadEntry(one.version, one.remote_version, one.timestamp, 0, one.changeset) for one in batch.entries
-        )
-        self.machine.upload(event, entries, batch.progress_client, batch.progress_server, batch.locked_server)
+        read, sets = self.file.read_upload_and_sets(event.after, event.until, self.newest)
+        self.machine.upload(event, read.entries, read.progress_client, read.progress_server, read.locked)
+        self.notice(sets)
 
     @property
     def queries(self) -> str:
         """What the newest query set asks for."""
-        return (list(self.pending.values()) or [self.active])[-1].query
+        return (self.pending or [self.active])[-1].query_json
 
     def rows(self, classes: Iterable[str]) -> dict[str, dict[Any, dict[str, Any]]]:
         self.store.refresh()
@@ -402,7 +437,7 @@ class ViewWorld:
         self.server = ViewServer(directory, self.random, self.lines.append, policy, limits)
         self.clients: list[ViewClient] = []
         for _ in range(clients):
-            self.add_client()
+            self.add_client().crash_rate = self.random.choice((0.0, 0.2))
         self.now = 0
 
     def add_client(self, user: str = "u") -> ViewClient:
@@ -421,6 +456,7 @@ class ViewWorld:
     def step(self) -> None:
         random = self.random
         client = random.choice(self.clients)
+        self.revive(client)
         self.now += 1
         if self.has_readers and self.server.sessions and "Item" in self.server.file.store.tables:
             self.rule(random.choice(list(self.server.sessions)))
@@ -460,8 +496,15 @@ class ViewWorld:
             client.log("loses its connection")
             self.server.drop(link)
 
+    def revive(self, client: ViewClient) -> None:
+        """Start a process again that has died."""
+        if client.has_crashed:
+            self.cut(client)
+            client.restart()
+
     def move(self, client: ViewClient) -> None:
         """Let something happen on a client's connection."""
+        self.revive(client)
         link = client.link
         if link is None:
             client.connect(self.server.connect(client.user))
@@ -489,6 +532,8 @@ class ViewWorld:
         self.lines.append("-- settling")
         for _ in range(4):  # what is undone at one client may be news for others
             for client in self.clients:
+                client.crash_rate = 0.0
+                self.revive(client)
                 client.session.request_mark()
             rounds = 0
             while self.exchange():
@@ -529,15 +574,15 @@ class ViewWorld:
             found = client.rows(wanted)
             for name in wanted:
                 assert found[name] == wanted[name], (
-                    f"{client.name}: {name} by {client.active.query}:\nholds  {found[name]}\nshould {wanted[name]}"
+                    f"{client.name}: {name} by {client.active.query_json}:\nholds  {found[name]}\nshould {wanted[name]}"
                 )
         store.end_read()
 
     def wanted(self, client: ViewClient) -> dict[str, dict[Any, dict[str, Any]]]:
         """Return what a client must hold, by class and key."""
-        return wanted_view(self.server.file.store, client.active.query)
+        return wanted_view(self.server.file.store, client.active.query_json)
 
     def close(self) -> None:
         self.server.file.close()
         for client in self.clients:
-            client.store.close()
+            client.file.close()

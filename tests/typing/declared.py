@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import assert_type
+from datetime import UTC, datetime, timedelta
+from typing import Literal, assert_type
 
 import hinterland as hl
 
@@ -100,8 +100,33 @@ def use_files(realm: hl.Realm) -> None:
     realm.observe_schema(lambda realm, schema: print(realm.path, schema["Shape"].properties)).cancel()
 
 
+def use_subscriptions(realm: hl.Realm) -> None:
+    people = realm.objects(Person)
+    one = people.filter("age > 3").subscribe(
+        "mine", update=True, ttl=timedelta(days=7), include=["@links.Person.friends"], links="none"
+    )
+    assert_type(one, hl.Subscription)
+    assert_type(one.state, Literal["pending", "complete", "error", "invalidated"])
+    assert_type(one.error, hl.SubscriptionRefusedError | None)
+    assert_type(one.created, datetime)
+    assert_type(one.expires, datetime | None)
+    assert_type(one.include, tuple[str, ...])
+    assert_type(one.observe(lambda each, state: print(each.name, state == "complete")), hl.Token)
+    one.wait(timeout=3)
+    with realm.subscriptions.update() as subscriptions:
+        assert_type(subscriptions, hl.Subscriptions)
+        assert_type(subscriptions.remove_all(Person), int)
+    assert_type([each.name for each in realm.subscriptions], list[str])
+    assert_type(realm.subscriptions["mine"], hl.Subscription)
+    assert_type(realm.subscriptions.find("mine"), hl.Subscription | None)
+    assert_type(people.is_complete, bool)
+    hl.Configuration("x", query_based=True, initial_subscriptions=lambda opened: print(opened.path), rerun_on_open=True)
+
+
 async def use_async(realm: hl.Realm) -> None:
     assert_type(await realm.write_async(lambda other: other.add(Person(name="Eve"))), Person)
     assert_type(await hl.Realm.open_async("x", schema=[Person]), hl.Realm)
+    await realm.objects(Person).subscribe().completed()
+    await realm.subscriptions.completed()
     async for changes in realm.objects(Person).changes():
         assert_type(changes, hl.Changes)

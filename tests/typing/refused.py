@@ -29,3 +29,5 @@ def use(realm: hl.Realm) -> None:
     realm.objects(Person)[0].nobody  # error
     realm.object(Company, "x").name  # error
     realm.delete(5)  # error
+    realm.objects(Person).subscribe(links="all")  # error
+    realm.objects(Person).subscribe(ttl=5)  # error

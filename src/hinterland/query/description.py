@@ -87,6 +87,13 @@ def describe_literal(value: Any) -> str:
     return _blob(value)
 
 
+def _literal(node: Literal) -> str:
+    """Return a literal's text: as it was spelled where a float does not keep all digits, which decimals have."""
+    if type(node.value) is float and node.text is not None and node.value - node.value == 0:
+        return node.text if Decimal(node.text) != Decimal(repr(node.value)) else describe_literal(node.value)
+    return describe_literal(node.value)
+
+
 def _blob(value: Any) -> str:
     if isinstance(value, bytes):
         return f'bin(B64"{base64.b64encode(value).decode()}")'
@@ -151,7 +158,7 @@ class _Writer:
         if isinstance(node, Path):
             return self.path(node)
         if isinstance(node, Literal):
-            return describe_literal(node.value)
+            return _literal(node)
         if isinstance(node, Argument):
             return _quantified(node.quantifier, self.argument(node))
         if isinstance(node, ListLiteral):

@@ -14,7 +14,7 @@ from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hinterland.errors import DuplicateKeyError, SchemaError, UsageError, ValueTypeError
-from hinterland.realm.binding import UNMANAGED, Binding
+from hinterland.realm.binding import UNMANAGED, Binding, synchronise
 from hinterland.realm.objects import ObjectBase
 from hinterland.schema.declaration import MISSING
 from hinterland.store.bulk import insert_rows
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hinterland.realm.attributes import Attribute
     from hinterland.realm.realm import Realm
 
-__all__ = ["add", "add_all", "adopt", "special_attributes"]
+__all__ = ["add", "add_all", "added_already", "adopt", "special_attributes"]
 
 BATCH: Final = 10_000
 _SPECIAL: Final = frozenset({PropertyType.LINK, PropertyType.MIXED})
@@ -103,13 +103,21 @@ def add(realm: Realm, obj: ObjectBase, update: str) -> ObjectBase:
     """Put one object, and the unmanaged objects it links to, into the realm; see `Realm.add`."""
     if obj._stamp is not None:
         if obj._binding.realm is realm:
+            synchronise(obj)
             return obj
         raise UsageError(f"this {type(obj).__name__} belongs to another realm; add obj.detach() instead")
     binding = realm._binding(type(obj))
     if binding.declaration.kind is ClassKind.EMBEDDED:
         raise UsageError(f"{binding.title} is an embedded class; assign its objects to a property of another object")
     check_graph(realm, obj, update)
-    return place(realm, binding, obj, update)
+    mode = realm._mode
+    if update == mode:
+        return place(realm, binding, obj, update)
+    realm._mode = update  # goes for all that it links to
+    try:
+        return place(realm, binding, obj, update)
+    finally:
+        realm._mode = mode
 
 
 def place(realm: Realm, binding: Binding, obj: ObjectBase, update: str) -> ObjectBase:
@@ -211,6 +219,7 @@ def check_graph(realm: Realm, root: ObjectBase, update: str) -> None:
     """
     seen: set[int] = set()
     keys: dict[tuple[str, Any], int] = {}
+    book = realm._book
     waiting = [root]
     while waiting:
         obj = waiting.pop()
@@ -226,18 +235,38 @@ def check_graph(realm: Realm, root: ObjectBase, update: str) -> None:
         binding = realm._binding(type(obj))
         if binding.declaration.kind is not ClassKind.EMBEDDED:
             _check_key(binding, obj, update, keys)
+            if book is not None and not book.asks_for(binding) and not _exists(binding, obj):
+                raise book.refusal(binding)
         waiting.extend(linked_objects(binding, obj))
 
 
 def _check_key(binding: Binding, obj: ObjectBase, update: str, keys: dict[tuple[str, Any], int]) -> None:
     raw = obj._image[0]
-    if update != "never" or (binding.has_generated_key and not obj._row & 1):
+    is_ingested = binding.declaration.kind is ClassKind.ASYMMETRIC
+    if (update != "never" and not is_ingested) or (binding.has_generated_key and not obj._row & 1):
         return
     if keys.setdefault((binding.name, raw), id(obj)) != id(obj):
         raise DuplicateKeyError(f"two objects of {binding.title} with one key are added together")
     key = key_from_sql(binding.key_type, raw)  # type: ignore[arg-type]
-    if binding.table.find(key) is not None:
-        raise DuplicateKeyError(f"a {binding.title} with the key {key!r} exists already; pass update='modified'")
+    if binding.table.find(key) is None:
+        return
+    if is_ingested:
+        raise added_already(binding, key)
+    raise DuplicateKeyError(f"a {binding.title} with the key {key!r} exists already; pass update='modified'")
+
+
+def added_already(binding: Binding, key: object) -> DuplicateKeyError:
+    """Return the error for an object of an asymmetric class whose key occurs twice in a transaction."""
+    return DuplicateKeyError(
+        f"a {binding.title} with the key {key!r} was added already, and what is added cannot be changed"
+    )
+
+
+def _exists(binding: Binding, obj: ObjectBase) -> bool:
+    """Return whether an unmanaged object stands for one that is in the realm."""
+    if binding.has_generated_key and not obj._row & 1:
+        return False
+    return binding.table.find(key_from_sql(binding.key_type, obj._image[0])) is not None  # type: ignore[arg-type]
 
 
 def linked_objects(binding: Binding, obj: ObjectBase) -> Iterator[ObjectBase]:
@@ -295,6 +324,8 @@ def _add_batch(realm: Realm, binding: Binding, batch: list[Any]) -> None:
         for obj in batch:
             if obj._binding is not UNMANAGED and obj._binding.realm is not realm:
                 raise UsageError(f"one {binding.title} belongs to another realm; add obj.detach() instead")
+    if realm._book is not None and fresh and not realm._book.asks_for(binding):
+        raise realm._book.refusal(binding)
     table = binding.table
     table.flush()
     first = table.next_row

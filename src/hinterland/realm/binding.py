@@ -33,7 +33,7 @@ from hinterland.schema.declaration import Declaration
 from hinterland.store.layout import quote
 from hinterland.store.sqlform import SqlValue, key_from_sql
 from hinterland.store.table import Table
-from hinterland.values import Key, ObjectId, PropertyType
+from hinterland.values import ClassKind, Key, ObjectId, PropertyType
 
 if TYPE_CHECKING:
     from hinterland.realm.ahead import Elements, Page
@@ -184,7 +184,7 @@ class Binding:
         """Make the function that returns the object with a key; see `realm.generated`."""
         from hinterland.realm.generated import check_source, finder_factory
 
-        if not self.singles or self.key_type is None:
+        if not self.singles or self.key_type is None or self.declaration.kind is ClassKind.ASYMMETRIC:
             return self._refuse_lookup
         one = self.singles[0]
         nullable = one.declared.property.nullable
@@ -193,6 +193,8 @@ class Binding:
         return finder_factory(check)(self, one.convert)
 
     def _refuse_lookup(self, key: Any) -> NoReturn:
+        if self.declaration.kind is ClassKind.ASYMMETRIC:
+            raise UsageError(f"objects of {self.title} leave after upload and cannot be read")
         raise UsageError(f"{self.title} is an embedded class; its objects have no key")
 
     def _writer(self, place: int) -> Writer:

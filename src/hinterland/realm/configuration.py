@@ -6,8 +6,8 @@ The synchronisation hooks at the end are how `sync` takes part without `realm` k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hinterland.realm.scheduling import Scheduler
     from hinterland.store.transaction import WriteTransaction
 
-__all__ = ["ChangesetSink", "Configuration", "Opener", "ProgressCallback"]
+__all__ = ["ChangesetSink", "Configuration", "Opener", "ProgressCallback", "configuration_of"]
 
 ChangesetSink: TypeAlias = "Callable[[WriteTransaction, int, bytes], None]"
 """Called inside the transaction, right before its commit: transaction, the version it makes, changeset."""
@@ -164,6 +164,23 @@ class Configuration:
             )
         if self.rerun_on_open and self.initial_subscriptions is None:
             raise ConfigurationError("Configuration: rerun_on_open needs initial_subscriptions to run")
+
+
+def configuration_of(
+    source: str | Path | Configuration, schema: Sequence[type[ObjectBase]] | None, options: Mapping[str, Any]
+) -> Configuration:
+    """Return the configuration that the arguments of `Realm.open` stand for."""
+    if isinstance(source, Configuration):
+        if schema is not None:
+            options = {**options, "schema": schema}
+        if not options:
+            return source
+    try:
+        if isinstance(source, Configuration):
+            return replace(source, **options)
+        return Configuration(source, schema=schema, **options)
+    except TypeError as error:
+        raise ConfigurationError(f"Realm.open: {error}") from None
 
 
 def _check_scheduler(scheduler: object, path: str | Path) -> None:

@@ -51,6 +51,8 @@ def _create(realm: Realm, binding: Binding, value: Mapping[str, Any], update: st
     if given is not None:
         existing = binding.find(key.convert(given))
         if existing is not None:
+            if binding.declaration.kind is ClassKind.ASYMMETRIC:
+                raise adding.added_already(binding, given)
             if update == "never":
                 raise DuplicateKeyError(
                     f"a {binding.title} with the key {given!r} exists already; pass update='modified'"

@@ -39,6 +39,10 @@ def _check(realm: Realm, obj: Any) -> None:
         raise ValueTypeError(f"expected an object to delete, got {brief(obj)}")
     if obj._stamp is None or obj._binding.realm is not realm:
         raise UsageError(f"this {type(obj).__name__} is not in {realm.path} and cannot be deleted from it")
+    if type(obj).__hinterland_kind__ is ClassKind.ASYMMETRIC:
+        raise UsageError(
+            f"objects of {obj._binding.title} are only ever added; to take one back, let an exception end the transaction"
+        )
     synchronise(obj)
 
 
@@ -76,7 +80,7 @@ def delete_rows(binding: Binding, rows: Iterable[int]) -> None:
     realm = binding.realm
     realm._flush()
     table = binding.table
-    recorder = realm._recorder if binding.declaration.kind is not ClassKind.ASYMMETRIC else None
+    recorder = realm._recorder
     key_type = table.key_type
     assert key_type is not None
     is_simple = not table.children and not table.sides

@@ -29,11 +29,13 @@ __all__ = [
     "NOTHING",
     "Members",
     "aggregate_of",
+    "aliases_of",
     "catalog_of",
     "compiled",
     "describe_literal",
     "distinct",
     "limit",
+    "link_of",
     "query_error",
     "query_of",
     "result_of",
@@ -70,7 +72,7 @@ def query_of(condition: object) -> Query:
     raise QueryError(f"a query is a text or an expression such as Person.age >= 18, not {condition!r}")
 
 
-def _aliases(binding: Binding) -> dict[str, dict[str, str]]:
+def aliases_of(binding: Binding) -> dict[str, dict[str, str]]:
     """Return the names that differ between Python and the file, and the computed backlinks."""
     found: dict[str, dict[str, str]] = {}
     for name, other in binding.realm._bindings.items():
@@ -113,14 +115,14 @@ def compiled(
     """Return the SQL of a query on a class; `within` and `members` select the rows to consider."""
 
     def convert(value: Any) -> Any:
-        return _link(binding, value)
+        return link_of(binding, value)
 
     return compile_query(
         query,
         catalog_of(binding.store),
         binding.name,
         arguments,
-        aliases=_aliases(binding),
+        aliases=aliases_of(binding),
         class_aliases=binding.realm._class_names,
         within=within,
         members=members,
@@ -128,8 +130,8 @@ def compiled(
     )
 
 
-def _link(binding: Binding, value: Any) -> Any:
-    """Return the link that a live object stands for in a query."""
+def link_of(binding: Binding, value: Any) -> Any:
+    """Return the link that a live object stands for in a query; other values as they are."""
     from hinterland.realm.objects import ObjectBase
 
     if not isinstance(value, ObjectBase):

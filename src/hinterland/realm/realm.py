@@ -26,7 +26,7 @@ from hinterland.realm import adding, creating, deleting
 from hinterland.realm.access import Access, with_permission_classes
 from hinterland.realm.attaching import Attaching
 from hinterland.realm.binding import Attempt, Binding
-from hinterland.realm.configuration import Configuration, ProgressCallback
+from hinterland.realm.configuration import Configuration, ProgressCallback, configuration_of
 from hinterland.realm.dynamic import DynamicRealm
 from hinterland.realm.file_care import FileCare, compact_on_launch
 from hinterland.realm.files import OpenFile, delete_files, let_go
@@ -36,7 +36,9 @@ from hinterland.realm.recording import record_value
 from hinterland.realm.results import Results
 from hinterland.realm.schema_update import SCHEMA_VERSION, MigrationNeeded, update_schema
 from hinterland.realm.snapshots import Snapshots
+from hinterland.realm.subscribed import Subscribed, check_file, subscription_book
 from hinterland.realm.sweep import Sweeps
+from hinterland.realm.write_block import WriteBlock
 from hinterland.realm.writer import Reference, Writer
 from hinterland.schema.types import Schema
 from hinterland.schema.validation import stored_names, validate
@@ -52,7 +54,7 @@ R = TypeVar("R")
 UpdateMode = Literal["never", "modified", "all"]
 
 
-class Realm(Snapshots, FileCare, Attaching, Access):
+class Realm(Snapshots, FileCare, Attaching, Access, Subscribed):
     """An open realm; see `Realm.open`. It belongs to the thread that opened it, with all its objects."""
 
     def __init__(self, configuration: Configuration, file: OpenFile, store: Store) -> None:
@@ -75,6 +77,7 @@ class Realm(Snapshots, FileCare, Attaching, Access):
         self._is_closed = False
         self._notifier = Notifier(self)
         self._sweeps = Sweeps()
+        self._book = subscription_book(self)
 
     # -- opening and closing ---------------------------------------------------------------------
 
@@ -103,7 +106,7 @@ class Realm(Snapshots, FileCare, Attaching, Access):
             SchemaError: The classes are wrong, or do not fit those in the file.
             StorageError: The file cannot be opened.
         """
-        configuration = _configuration(source, schema, options)
+        configuration = configuration_of(source, schema, options)
         if configuration.opener is not None:
             configuration.opener.open(configuration, download=download, progress=progress, timeout_s=timeout)
         elif download:
@@ -124,7 +127,7 @@ class Realm(Snapshots, FileCare, Attaching, Access):
         **options: Any,
     ) -> Realm:
         """Open a realm; a synced one is returned with the server's state."""
-        configuration = _configuration(source, schema, options)
+        configuration = configuration_of(source, schema, options)
         if configuration.opener is not None:
             await configuration.opener.open_async(configuration, progress=progress, timeout_s=timeout)
         realm = cls._open(configuration)
@@ -151,6 +154,7 @@ class Realm(Snapshots, FileCare, Attaching, Access):
             realm = cls(configuration, file, store)
             if file.instances == 1:
                 compact_on_launch(configuration, store)
+            check_file(realm)
             update_schema(realm, Schema.of(one.schema for one in declarations.values()))
             if is_sibling:
                 realm._session = session
@@ -322,6 +326,8 @@ class Realm(Snapshots, FileCare, Attaching, Access):
             return False
         self._sweeps.settle()
         if not self._store.refresh():
+            if self._book is not None:  # states of subscriptions change without a new version
+                self._book.look()
             return False
         self._moved()
         self._notifier.deliver()
@@ -383,7 +389,7 @@ class Realm(Snapshots, FileCare, Attaching, Access):
             without_notifying: Observations of this realm instance that need not be told, because
                 the program shows the change already.
         """
-        return _Writing(self, tuple(without_notifying))
+        return WriteBlock(self, tuple(without_notifying))
 
     async def write_async(self, function: Callable[[Realm], R]) -> R:
         """Run `function(realm)` in a write transaction on the realm's writer thread.
@@ -393,7 +399,8 @@ class Realm(Snapshots, FileCare, Attaching, Access):
         """
         self._check()
         if self._writer is None:
-            self._writer = Writer(replace(self._configuration, initial_data=None, scheduler=None), self._session)
+            own = replace(self._configuration, initial_data=None, scheduler=None, rerun_on_open=False)
+            self._writer = Writer(own, self._session)
         result = await self._writer.run(function)
         self.refresh()
         return cast("R", self._resolve(result))
@@ -442,6 +449,8 @@ class Realm(Snapshots, FileCare, Attaching, Access):
         store = self._store
         version = store.version + 1
         try:
+            if self._book is not None:
+                self._book.store(transaction, version)
             transaction.flush()
             if self._recorder is not None:
                 self._store_changeset(transaction, self._recorder, version)
@@ -490,6 +499,8 @@ class Realm(Snapshots, FileCare, Attaching, Access):
     def _end(self) -> None:
         self._transaction = None
         self._attempt = None
+        if self._book is not None:
+            self._book.forget()
         for binding in self._bindings.values():
             binding.is_writing = False
             binding.writers = binding.refusing_writers
@@ -568,48 +579,6 @@ class Realm(Snapshots, FileCare, Attaching, Access):
         self, binding: Binding, obj: ObjectBase, index: int, raw: SqlValue, *, is_default: bool = False
     ) -> None:
         record_value(self, binding, obj, index, raw, is_default=is_default)
-
-
-class _Writing:
-    """What `Realm.write` returns."""
-
-    __slots__ = ("_realm", "_silent")
-
-    def __init__(self, realm: Realm, silent: tuple[Token, ...]) -> None:
-        self._realm = realm
-        self._silent = silent
-
-    def __enter__(self) -> Realm:
-        self._realm._begin()
-        return self._realm
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        realm = self._realm
-        if realm._transaction is None:  # the block closed the realm
-            return
-        if kind is None:
-            realm._commit(self._silent)
-        else:
-            realm._rollback()
-            realm._notifier.settle()
-
-
-def _configuration(
-    source: str | Path | Configuration, schema: Sequence[type[ObjectBase]] | None, options: Mapping[str, Any]
-) -> Configuration:
-    if isinstance(source, Configuration):
-        if schema is not None:
-            options = {**options, "schema": schema}
-        if not options:
-            return source
-    try:
-        if isinstance(source, Configuration):
-            return replace(source, **options)
-        return Configuration(source, schema=schema, **options)
-    except TypeError as error:
-        raise ConfigurationError(f"Realm.open: {error}") from None
 
 
 def _check_mode(update: str) -> None:

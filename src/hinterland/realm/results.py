@@ -19,12 +19,16 @@ from hinterland.store.layout import quote
 from hinterland.values import ClassKind, CollectionType
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from hinterland.query import Chain, Expression, Query, Statement
     from hinterland.query.expressions import Attribute as QueryAttribute
     from hinterland.realm.attributes import Attribute
     from hinterland.realm.changes import Changes
     from hinterland.realm.notifications import Token
+    from hinterland.realm.query_set import Links
     from hinterland.realm.realm import Realm
+    from hinterland.realm.subscriptions import Subscription
 
 __all__ = ["Results"]
 
@@ -522,6 +526,51 @@ class Results(Tabular, Sequence[T], Generic[T]):
     def changes(self, *, key_paths: Sequence[str] | None = None) -> AsyncIterator[Changes]:
         """Iterate over changes with `async for`; the first one is empty and comes at once."""
         return self._binding.realm._notifier.changes(observing.of_results(self, key_paths))
+
+    # -- subscribing -----------------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        name: str | None = None,
+        *,
+        update: bool = False,
+        ttl: timedelta | None = None,
+        include: Sequence[str] = (),
+        links: Links = "closure",
+    ) -> Subscription:
+        """Ask the server of a query-based realm for these objects, now and as they change.
+
+        It is committed at once, in the open write transaction or in one of its own, also while offline. Subscribing
+        to the same once more gives the same subscription, which begins to live anew.
+
+        Args:
+            name: By which it can be found, changed and removed.
+            update: Change the query of the subscription that has this name.
+            ttl: End it when it was not subscribed to for so long.
+            include: Paths along backlinks, such as `"@links.Comment.task"` or the name of a `hl.backlinks()`
+                attribute; the objects to which they lead come along.
+            links: "closure" has all linked objects come along, "none" only what matches.
+
+        Raises:
+            UsageError: The realm is not query-based.
+            QueryError: The query cannot be asked of a server, or an included path leads nowhere.
+            SubscriptionExistsError: Another query has this name.
+        """
+        from hinterland.realm.subscribing import subscribe
+
+        return subscribe(self, name, update=update, ttl=ttl, include=include, links=links)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything that the server has of these objects is here.
+
+        That is so if a complete subscription asks for the same, for the whole class, or for some of the conditions
+        of these results, provided that they do not speak of objects which it does not bring. False says that it is
+        not known. Realms that are not query-based ask for everything, so there it is True.
+        """
+        from hinterland.realm.subscribing import is_complete
+
+        return is_complete(self)
 
     # -- writing ---------------------------------------------------------------------------------
 

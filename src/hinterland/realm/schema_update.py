@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from hinterland.errors import SchemaError
 from hinterland.realm.migrating import migrate, open_old
+from hinterland.realm.subscribed import prepare_subscriptions
 from hinterland.schema.difference import Difference, IncompatibleClassError, describe, difference
 from hinterland.schema.types import ClassSchema, Property, Schema
 from hinterland.store import text_index
@@ -54,6 +55,7 @@ def update_schema(realm: Realm, wanted: Schema) -> None:
     plan = _plan(realm, wanted)
     if not plan:
         realm._bind()
+        prepare_subscriptions(realm)
         return
     if realm._store.read_only:
         lack = _summary(plan.missing, _titles(realm)) if plan.missing else "the declared schema version"
@@ -119,6 +121,7 @@ def _carry_out(realm: Realm, plan: _Plan, old: Realm | None) -> None:
     _apply(transaction, realm._recorder, plan.missing)
     realm._bind()
     realm._rejoin()
+    prepare_subscriptions(realm)
     if plan.is_new and configuration.initial_data is not None:
         configuration.initial_data(realm)
     if old is not None:

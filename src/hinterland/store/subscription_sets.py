@@ -76,11 +76,12 @@ class StoredSet(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """A subscription that the newest set holds, and what became of it."""
+    """A subscription that the newest set holds, what became of it, and the set that says so."""
 
     subscription: StoredSubscription
     state: SetState
     error: str
+    version: int
 
 
 EMPTY: Final = StoredSet(0, SetState.PENDING, 0, 0, "", "{}")
@@ -264,6 +265,13 @@ class SubscriptionSets:
             for row in rows
         ]
 
+    def asked(self) -> set[tuple[str, str, tuple[str, ...]]]:
+        """Return which classes the newest set asks for: with links or without, and along which paths."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT class_name, links, include FROM _subscriptions WHERE until IS NULL AND refused IS NULL"
+        )
+        return {(class_name, links, tuple(json.loads(include))) for class_name, links, include in rows.fetchall()}
+
     def _standings(self, condition: str, *parameters: bytes) -> list[Standing]:
         rows = self._connection.execute(
             f"SELECT {_COLUMNS}, first FROM _subscriptions WHERE until IS NULL {condition} ORDER BY number", parameters
@@ -276,9 +284,9 @@ class SubscriptionSets:
             one = _subscription(row)
             decisive = active if row[-1] <= active.version else latest
             if one.refused is not None:
-                found.append(Standing(one, SetState.ERROR, one.refused))
+                found.append(Standing(one, SetState.ERROR, one.refused, latest.version))
             else:
-                found.append(Standing(one, decisive.state, decisive.error))
+                found.append(Standing(one, decisive.state, decisive.error, decisive.version))
         return found
 
     def _sets(self, condition: str, *parameters: int) -> list[StoredSet]:
@@ -301,12 +309,14 @@ def _hold(connection: sqlite3.Connection, version: int, subscriptions: Iterable[
     held = {(one := _subscription(row)).asked: (row[-1], one) for row in rows}
     for wanted in subscriptions:
         number, found = held.pop(wanted.asked, (None, None))
+        if found == wanted:
+            continue
         values = (*wanted[:5], json.dumps(wanted.include), *wanted[6:])
         if number is None:
             connection.execute(
                 f"INSERT INTO _subscriptions (first, {_COLUMNS}) VALUES ({','.join('?' * 12)})", (version, *values)
             )
-        elif found != wanted:
+        else:
             connection.execute(
                 f"UPDATE _subscriptions SET ({_COLUMNS}) = ({','.join('?' * 11)}) WHERE number=?", (*values, number)
             )
@@ -317,5 +327,5 @@ def _hold(connection: sqlite3.Connection, version: int, subscriptions: Iterable[
 
 def _subscription(row: Sequence[object]) -> StoredSubscription:
     values = list(row[:11])
-    values[5] = tuple(json.loads(str(values[5])))
-    return StoredSubscription(*values)  # type: ignore[arg-type]
+    values[5] = () if values[5] == "[]" else tuple(json.loads(str(values[5])))
+    return StoredSubscription._make(values)

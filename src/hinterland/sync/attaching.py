@@ -23,7 +23,7 @@ from hinterland.schema.validation import validate
 from hinterland.store.applier import apply
 from hinterland.store.client_history import ClientHistory
 from hinterland.store.store import Store
-from hinterland.sync.copying import Copier, Progress, check_fit
+from hinterland.sync.copying import Copier, Progress, check_fit, check_subscribed
 from hinterland.sync.difference import missing_schema
 from hinterland.sync.wire_time import wire_timestamp
 from hinterland.values import ClassKind
@@ -39,6 +39,7 @@ def attach(configuration: Configuration, local_path: str, local_key: bytes | Non
 
     Raises:
         SchemaError: A class or property has another form there, or in the program.
+        NoSubscriptionError: The synchronised one is query-based and asks for no objects of a class.
         UsageError: The local realm is a synchronised one, or a class has no primary key.
     """
     local = Store.open(local_path, key=local_key)
@@ -53,6 +54,7 @@ def attach(configuration: Configuration, local_path: str, local_key: bytes | Non
             synced = Store.open(target, key=configuration.encryption_key)
             try:
                 check_fit(local.schema, synced.schema, local_path, target)
+                check_subscribed(local, synced, local.tables)
                 _copy(local, synced, ATTACHED + token, progress)
             finally:
                 synced.close()

@@ -4,32 +4,22 @@ A fresh copy is downloaded into a file beside the realm; then, in one transactio
 equal to it, takes over its ident and, in the recovering modes, makes the local changes again that
 were never uploaded. Open realms stay valid and hear of the changes like of any others.
 
-Source: spec wire.md §10.1, features.md §3.9.
+Source: spec wire.md §10.1, features.md §3.9, flx.md §5.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hinterland.changeset.decoder import decode
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import AddColumn, AddTable, Changeset
 from hinterland.errors import ClientResetRequired, HinterlandError, SchemaError, SessionError
-from hinterland.protocol.client_session import (
-    ClientSession,
-    DownloadReceived,
-    IdentAssigned,
-    MarkReached,
-    SessionEvent,
-    SessionFailed,
-    SessionUnbound,
-)
 from hinterland.realm.configuration import Configuration
 from hinterland.schema.difference import difference
 from hinterland.store.applier import apply
@@ -38,10 +28,12 @@ from hinterland.store.frozen import copy_snapshot
 from hinterland.store.store import Store
 from hinterland.store.transaction import WriteTransaction
 from hinterland.sync.callbacks import call_in_background
-from hinterland.sync.connection import ConnectionState, ServerConnection
+from hinterland.sync.connection import ServerConnection
 from hinterland.sync.difference import differences, missing_schema
+from hinterland.sync.fresh_copy import download_fresh, remove_fresh
 from hinterland.sync.kept_copies import keep_copy
 from hinterland.sync.loop import BackgroundLoop, Worker
+from hinterland.sync.query_file import QueryFile
 from hinterland.sync.realm_file import RESET_ATTEMPT, RealmFile
 from hinterland.sync.recovery import replay
 from hinterland.sync.settings import SyncSettings
@@ -102,7 +94,7 @@ async def run_reset(
     previous = await worker.run(plan.file.reset_attempt)
     recovers = _choose(plan, previous, cause)
     log.warning("%s: client reset (%s): %s", plan.path, "recover" if recovers else "discard", cause)
-    fresh = await _download_fresh(plan, connect, background)
+    fresh = await _download_fresh(plan, connect, background, worker, cause)
     before = plan.path.with_name(plan.path.name + ".before-reset")
     reset = plan.settings.client_reset
     try:
@@ -121,8 +113,8 @@ async def run_reset(
             await call_in_background(_call_after, plan, before)
         return refused
     finally:
-        await worker.run(_remove, fresh)
-        await worker.run(_remove, before)
+        await worker.run(remove_fresh, fresh)
+        await worker.run(remove_fresh, before)
 
 
 def _choose(plan: ResetPlan, previous: str, cause: ClientResetRequired) -> bool:
@@ -141,104 +133,20 @@ def _choose(plan: ResetPlan, previous: str, cause: ClientResetRequired) -> bool:
     return mode in ("recover", "recover_or_discard") and can_recover
 
 
-class _FreshCopy:
-    """The session that downloads the fresh copy; a `Participant`."""
-
-    def __init__(self, file: RealmFile, worker: Worker, background: BackgroundLoop) -> None:
-        self._file = file
-        self._worker = worker
-        self._background = background
-        self._wake: Callable[[], None] = _nothing
-        self.done: asyncio.Future[None] = background.loop.create_future()
-        self.unbound = asyncio.Event()
-
-    async def run(self, connect: Callable[[], ServerConnection], path: str) -> None:
-        """Download everything."""
-        state = await self._worker.run(self._file.state)
-        connection = connect()  # now: one that nobody uses ends after a while
-        self._wake = connection.wake
-        session = connection.add(self, path, state)
-        session.request_mark()
-        connection.wake()
-        try:
-            await self.done
-        finally:
-            session.deactivate()
-            connection.wake()
-            await self.unbound.wait()
-            connection.remove(session)
-
-    def handle(self, event: SessionEvent) -> None:
-        """See `Participant`. An `UploadWanted` is never answered: a fresh copy uploads nothing."""
-        match event:
-            case IdentAssigned():
-                self._background.spawn(self._store_ident(event))
-            case DownloadReceived():
-                self._background.spawn(self._integrate(event.session, event))
-            case MarkReached():
-                self._finish(None)
-            case SessionFailed():
-                if not event.reaction.retries:
-                    self._finish(event.reaction.error)
-                else:
-                    self._background.loop.call_later(1.0, self._resume, event.session)
-            case SessionUnbound():
-                self.unbound.set()
-
-    def _resume(self, session: ClientSession) -> None:
-        if session.is_active:
-            session.resume()
-            self._wake()
-
-    async def _store_ident(self, event: IdentAssigned) -> None:
-        try:
-            event.session.ident_stored(await self._worker.run(self._file.store_ident, event.ident, event.salt))
-        except HinterlandError as error:
-            self._finish(error)
-        self._wake()
-
-    async def _integrate(self, session: ClientSession, event: DownloadReceived) -> None:
-        try:
-            done = await self._worker.run(self._file.integrate, event.download)
-        except HinterlandError as error:
-            self._finish(error)
-        else:
-            session.integrated(done.progress, done.version)
-        self._wake()
-
-    def _finish(self, error: HinterlandError | None) -> None:
-        if self.done.done():
-            return
-        if error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(error)
-
-    def connection_changed(self, state: ConnectionState) -> None:
-        """See `Participant`; the download goes on when the connection is back."""
-
-    def connection_failed(self, error: HinterlandError, *, is_final: bool) -> None:
-        """See `Participant`."""
-        if is_final:
-            self._finish(error)
-
-
-def _nothing() -> None:
-    """Before there is a connection, nothing needs waking."""
-
-
-async def _download_fresh(plan: ResetPlan, connect: Callable[[], ServerConnection], background: BackgroundLoop) -> Path:
+async def _download_fresh(
+    plan: ResetPlan,
+    connect: Callable[[], ServerConnection],
+    background: BackgroundLoop,
+    worker: Worker,
+    cause: ClientResetRequired,
+) -> Path:
     path = plan.path.with_name(plan.path.name + ".fresh")
-    worker = Worker(f"hinterland-{path.name}")
-    await worker.run(_remove, path)
-    file = await worker.run(lambda: RealmFile(path, key=plan.settings.encryption_key))
+    query = await worker.run(plan.file.active_query) if isinstance(plan.file, QueryFile) else ""
     try:
-        await _FreshCopy(file, worker, background).run(connect, plan.settings.path)
-    except ClientResetRequired as error:
-        raise SessionError(error.number, f"no fresh copy of {plan.settings.path}: {error.message}") from error
-    finally:
-        await worker.run(file.close)
-        worker.stop()
+        await download_fresh(plan.settings, path, query, connect, background)
+    except SessionError as error:
+        text = f"the client reset of {plan.path} failed: {error.message} (what asked for it: {cause.message})"
+        raise SessionError(error.number, text, error.action) from error
     return path
 
 
@@ -264,14 +172,18 @@ def _adopt(plan: ResetPlan, fresh_path: Path, recovers: bool) -> Refused | None:
             ClientHistory.set_progress(transaction, adopted)
             for changeset in differences(live, fresh):
                 apply(transaction, changeset)
-            again: list[tuple[Changeset, int]] = []
+            again: list[_Again] = []
             if not plan.refuses:  # who may not write may not bring classes either
-                again.append((unknown, min((entry.timestamp for entry in pending), default=0)))
+                again.append(_Again(0, unknown, min((entry.timestamp for entry in pending), default=0)))
             if recovers:
                 replayed = replay(transaction, (entry.changeset for entry in pending))
-                again += zip(replayed, (entry.timestamp for entry in pending), strict=True)
+                again += (
+                    _Again(entry.version, one, entry.timestamp) for entry, one in zip(pending, replayed, strict=True)
+                )
             transaction.flush()
-            version = _append(transaction, again)
+            version, moved = _append(transaction, again)
+            if isinstance(plan.file, QueryFile):
+                plan.file.renew_sets(transaction, moved if recovers else None, adopted.download_server)
             transaction.set_setting(RESET_ATTEMPT, "recover" if recovers else "discard")
             transaction.commit(version)
         plan.file.restart()
@@ -281,14 +193,28 @@ def _adopt(plan: ResetPlan, fresh_path: Path, recovers: bool) -> Refused | None:
     return refused
 
 
-def _append(transaction: WriteTransaction, changesets: list[tuple[Changeset, int]]) -> int:
-    """Keep changesets for upload, each as a version of its own with its time; return the last version."""
+class _Again(NamedTuple):
+    """A local change to upload: the version that it had, 0 if none."""
+
+    version: int
+    changeset: Changeset
+    timestamp: int
+
+
+def _append(transaction: WriteTransaction, again: list[_Again]) -> tuple[int, list[tuple[int, int]]]:
+    """Keep changesets for upload, each as a version of its own with its time.
+
+    Returns:
+        The last version, and which version became which.
+    """
     version = transaction.store.version
-    for changeset, timestamp in changesets:
-        if changeset.instructions:
+    moved = []
+    for one in again:
+        if one.changeset.instructions:
             version += 1
-            ClientHistory.append_local(transaction, version, encode(changeset), timestamp)
-    return max(version, transaction.store.version + 1)
+            ClientHistory.append_local(transaction, version, encode(one.changeset), one.timestamp)
+            moved.append((one.version, version))
+    return max(version, transaction.store.version + 1), moved
 
 
 def _set_aside(path: Path, key: bytes | None, pending: list[LocalEntry]) -> Refused | None:
@@ -303,14 +229,9 @@ def _set_aside(path: Path, key: bytes | None, pending: list[LocalEntry]) -> Refu
 
 
 def _copy(store: Store, target: Path) -> None:
-    _remove(target)
+    remove_fresh(target)
     store.end_read()
     copy_snapshot(store, target)
-
-
-def _remove(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 @contextmanager

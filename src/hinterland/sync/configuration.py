@@ -203,6 +203,10 @@ class _Hooks:
     ) -> None:
         """Copy a local realm into the synchronised one."""
         _prepare(configuration, self._settings)
+        if self._settings.is_query_based:
+            from hinterland.realm.realm import Realm
+
+            Realm.open(configuration).close()  # which makes the initial subscriptions
         attach(configuration, local_path, local_key, progress)
 
     def _watch(self, session: Session, progress: ProgressCallback | None) -> None:

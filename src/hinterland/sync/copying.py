@@ -15,19 +15,22 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import Changeset, Clear, CreateObject, Instruction
-from hinterland.errors import SchemaError, UsageError
+from hinterland.errors import NoSubscriptionError, SchemaError, UsageError
+from hinterland.permissions.system_classes import SYSTEM_CLASSES
+from hinterland.realm.subscription_query import reached_classes
 from hinterland.schema.difference import difference
 from hinterland.schema.types import ClassSchema, Schema
 from hinterland.store.applier import apply
 from hinterland.store.contents import property_instructions
 from hinterland.store.store import Store
+from hinterland.store.subscription_sets import SubscriptionSets
 from hinterland.store.transaction import WriteTransaction
 from hinterland.values import ClassKind, Key, Link
 
 if TYPE_CHECKING:
     from hinterland.realm.realm import Realm
 
-__all__ = ["Copier", "check_fit", "copy_objects"]
+__all__ = ["Copier", "check_fit", "check_subscribed", "copy_objects"]
 
 OBJECTS_PER_COMMIT: Final = 1_000  # features.md S35 recommends at most 10,000 objects or 1 MB
 
@@ -65,6 +68,7 @@ def copy_objects(
             lead to more.
 
     Raises:
+        NoSubscriptionError: The target is query-based and asks for no objects of a class; nothing was copied.
         UsageError: A realm is in a write transaction, the target lacks a class or property, or a link would
             lead nowhere; nothing was copied, unless it is a Mixed value that links to a class the target lacks.
         SchemaError: A class or property has another form in the target; nothing was copied.
@@ -82,6 +86,7 @@ def copy_objects(
     try:
         copier = Copier(reader, writer, names, follows=follow_links)
         _check_classes(reader, writer, copier.fitting)
+        check_subscribed(reader, writer, copier.fitting)
         if not follow_links:
             copier.check_links()
         copied = 0
@@ -117,6 +122,26 @@ def _check_classes(reader: Store, writer: Store, names: Iterable[str]) -> None:
     if missing.properties:
         class_name, one = missing.properties[0]
         raise UsageError(f"class {class_name} of {writer.path} has no property {one.name}")
+
+
+def check_subscribed(reader: Store, writer: Store, names: Iterable[str]) -> None:
+    """Refuse objects that a query-based target would not keep, because no subscription asks for their class.
+
+    Raises:
+        NoSubscriptionError: Names the class.
+    """
+    sets = SubscriptionSets(writer.connection)
+    if not sets.exists:
+        return
+    asked = {name for one in sets.next_basis() for name in reached_classes(writer.schema, one)}
+    for name in names:
+        if name in asked or name in SYSTEM_CLASSES:
+            continue
+        if reader.schema[name].kind is ClassKind.TOP_LEVEL and reader.tables[name].count():
+            raise NoSubscriptionError(
+                f"{writer.path} has no subscription that asks for objects of {name}, so copies would leave it again"
+                " after the upload; subscribe to some first, or give the configuration initial_subscriptions"
+            )
 
 
 def check_fit(wanted: Iterable[ClassSchema], have: Schema, source: str, target: str) -> None:

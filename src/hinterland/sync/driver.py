@@ -105,6 +105,7 @@ class SessionDriver:
         self._is_paused = False
         self._is_resetting = False
         self._is_stopping = False
+        self._attach_after_s = 0.0
         self._stopped = asyncio.Event()
         self._upload_waits: list[tuple[int, asyncio.Future[None]]] = []
         self._download_waits: list[tuple[int, asyncio.Future[None]]] = []
@@ -149,13 +150,18 @@ class SessionDriver:
     async def _try_to_attach(self, file: RealmFile) -> None:
         """Start the conversation, unless another process has it."""
         async with self._turn:
-            if self._is_paused or self._is_stopping or self.state != "active":
+            is_early = self._background.loop.time() < self._attach_after_s
+            if is_early or self._is_paused or self._is_stopping or self.state != "active":
                 return
             if self._machine is None and not self._is_resetting and self._lock.try_acquire():
                 await self._attach(file)
 
     async def _attach(self, file: RealmFile) -> None:
         join = await self._joining(file)
+        if join is None:
+            self._lock.release()
+            self._attach_after_s = self._background.loop.time() + STORAGE_RETRY_S
+            return
         self._connection = self._connection_for(self.settings)  # now: one that nobody uses ends after a while
         self._machine = join(self._connection)
         self.connection_changed(self._connection.state)
@@ -168,8 +174,8 @@ class SessionDriver:
         if await self._worker.run(file.reset_attempt):
             self._background.spawn(self._end_reset(file))
 
-    async def _joining(self, file: RealmFile) -> Callable[[ServerConnection], ClientSession]:
-        """Read where the session starts; return the way to start it."""
+    async def _joining(self, file: RealmFile) -> Callable[[ServerConnection], ClientSession] | None:
+        """Read where the session starts; return the way to start it, None if that has to wait."""
         state = await self._worker.run(file.state)
         return lambda connection: connection.add(self, self.settings.path, state)
 

@@ -56,8 +56,12 @@ class QueryDriver(SessionDriver):
         assert isinstance(self._file, QueryFile)
         return self._file
 
-    async def _joining(self, file: RealmFile) -> Callable[[ServerConnection], ClientSession]:
-        start = await self._worker.run(self._queries.start)
+    async def _joining(self, file: RealmFile) -> Callable[[ServerConnection], ClientSession] | None:
+        try:
+            start = await self._worker.run(self._queries.start)
+        except StorageError as error:  # no room for the bootstrap that is to be applied first
+            self._report(error)
+            return None
         if start.fault is not None:
             self._report(start.fault)
         self._has_parts = False

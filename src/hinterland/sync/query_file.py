@@ -8,14 +8,13 @@ Source: spec flx.md §1.5, §1.6, §1.8.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 from hinterland.errors import ChangesetError
 from hinterland.protocol.client_flexible_session import FileQueries, QuerySet
 from hinterland.protocol.client_session import FileState
-from hinterland.protocol.messages import Download, DownloadEntry, FlexibleDownload
-from hinterland.store.client_history import ClientProgress
+from hinterland.protocol.messages import BatchState, Download, DownloadEntry, FlexibleDownload
 from hinterland.store.collector import collector_paused
 from hinterland.store.pending_bootstraps import BootstrapEntry, PendingBootstraps
 from hinterland.store.subscription_sets import SetState, StoredSet, SubscriptionSets
@@ -23,8 +22,10 @@ from hinterland.store.transaction import WriteTransaction
 from hinterland.sync.integration import Integrated, to_stored, to_wire
 from hinterland.sync.realm_file import RealmFile, UploadRead
 
-__all__ = ["QueryFile", "SessionStart"]
+__all__ = ["FRESH_SET", "QueryFile", "SessionStart"]
 
+FRESH_SET: Final = 1
+"""The only set of a fresh copy, besides the empty one."""
 UNSETTLED = (SetState.PENDING, SetState.BOOTSTRAPPING, SetState.AWAITING_MARK)
 
 
@@ -56,13 +57,10 @@ class QueryFile(RealmFile):
             StorageError: The file cannot be written.
         """
         fault = None
-        with self._snapshot():
-            stored = self._bootstraps.current()
-        if stored is not None and stored.progress is not None:
-            try:
-                self._apply_stored(stored.query_version, stored.progress)
-            except ChangesetError as error:
-                fault = error
+        try:
+            self.apply_stored()
+        except ChangesetError as error:
+            fault = error
         self.drop_parts()
         state = self.state()
         with self._snapshot():
@@ -140,6 +138,35 @@ class QueryFile(RealmFile):
                 SubscriptionSets.set_state(transaction, version, state, error)
             transaction.commit(self._store.version)
 
+    # Client reset
+
+    def start_with(self, query: str) -> SessionStart:
+        """Have a new file ask for something, and return where its session starts; for a fresh copy."""
+        with self._write() as transaction:
+            SubscriptionSets.add(transaction, (), query, snapshot=0, server_version=0)
+            transaction.commit(self._store.version)
+        return self.start()
+
+    def renew_sets(
+        self, transaction: WriteTransaction, moved: Sequence[tuple[int, int]] | None, server_version: int
+    ) -> None:
+        """Fit the sets to a file that has become equal to a fresh copy (flx.md §5.4, §5.5).
+
+        The active set is complete. Later ones stay, each behind the local changes before it: what is to be uploaded
+        is given by `moved`, former and present versions. None drops it all, and the later sets with it.
+        """
+        PendingBootstraps.drop(transaction)
+        active, newest = self._sets.active(), self._sets.latest()
+        kept = [(active._replace(state=SetState.COMPLETE), self._sets.subscriptions(active.version))]
+        for version in range(active.version + 1, newest.version + 1 if moved is not None else 0):
+            one = self._sets.get(version)
+            if one is not None:
+                snapshot = max((new for old, new in moved or () if old <= one.snapshot), default=0)
+                state = SetState.PENDING if one.state is SetState.BOOTSTRAPPING else one.state
+                renewed = one._replace(state=state, snapshot=snapshot, server_version=server_version)
+                kept.append((renewed, self._sets.subscriptions(version)))
+        SubscriptionSets.replace_all(transaction, kept)
+
     # Downloads
 
     def integrate_steady(self, download: FlexibleDownload) -> Integrated:
@@ -147,19 +174,18 @@ class QueryFile(RealmFile):
         return self.integrate(Download(download.session, download.progress, 0, download.entries))
 
     def store_part(self, download: FlexibleDownload, *, is_first: bool) -> None:
-        """Keep a part of a bootstrap that is not the last."""
-        with self._write() as transaction:
-            self._store_part(transaction, download, is_first=is_first)
-            transaction.commit(self._store.version)
-
-    def _store_part(self, transaction: WriteTransaction, download: FlexibleDownload, *, is_first: bool) -> None:
+        """Keep a part of a bootstrap; nothing of it shows before `apply_stored`."""
         version = download.query_version
-        if is_first:
-            self._drop(transaction)
-        PendingBootstraps.add(transaction, version, map(_stored_entry, download.entries))
-        one = self._sets.get(version)
-        if one is not None and one.state is SetState.PENDING:
-            SubscriptionSets.set_state(transaction, version, SetState.BOOTSTRAPPING)
+        with self._write() as transaction:
+            if is_first:
+                self._drop(transaction)
+            PendingBootstraps.add(transaction, version, map(_stored_entry, download.entries))
+            if download.batch_state is BatchState.LAST:
+                PendingBootstraps.finish(transaction, to_stored(download.progress))
+            one = self._sets.get(version)
+            if one is not None and one.state is SetState.PENDING:
+                SubscriptionSets.set_state(transaction, version, SetState.BOOTSTRAPPING)
+            transaction.commit(self._store.version)
 
     def store_last(self, download: FlexibleDownload, *, is_first: bool) -> Integrated:
         """Store the last part of a bootstrap, and make all of it visible at once.
@@ -168,19 +194,21 @@ class QueryFile(RealmFile):
             ChangesetError: A changeset is malformed or does not fit; nothing is visible.
             StorageError: The file cannot be written; what came is kept, if there was room for it.
         """
-        if is_first:
-            whole = Download(download.session, download.progress, 0, download.entries)
-            return self._apply(download.query_version, whole)
-        with self._write() as transaction:
-            self._store_part(transaction, download, is_first=False)
-            PendingBootstraps.finish(transaction, to_stored(download.progress))
-            transaction.commit(self._store.version)
-        return self._apply_stored(download.query_version, to_stored(download.progress))
+        if is_first:  # it is the only one
+            return self._apply(download.query_version, Download(0, download.progress, 0, download.entries))
+        self.store_part(download, is_first=False)
+        done = self.apply_stored()
+        assert done is not None  # it was stored right now
+        return done
 
-    def _apply_stored(self, version: int, progress: ClientProgress) -> Integrated:
+    def apply_stored(self) -> Integrated | None:
+        """Make a bootstrap visible that has come whole; return None if there is none."""
         with self._snapshot():
+            stored = self._bootstraps.current()
+            if stored is None or stored.progress is None:
+                return None
             entries = tuple(DownloadEntry(*entry) for entry in self._bootstraps.entries())
-        return self._apply(version, Download(0, to_wire(progress), 0, entries))
+        return self._apply(stored.query_version, Download(0, to_wire(stored.progress), 0, entries))
 
     def _apply(self, version: int, download: Download) -> Integrated:
         def activate(transaction: WriteTransaction) -> None:

@@ -122,7 +122,7 @@ def test_what_was_asked_before_stays_complete(store: Store, sets: SubscriptionSe
     ]
     add(store, one("a"))
     assert sets.standing(one("b").id) is None
-    assert sets.standing(one("a").id) == (one("a"), SetState.COMPLETE, "")
+    assert sets.standing(one("a").id) == (one("a"), SetState.COMPLETE, "", 1)
 
 
 def test_the_next_set_starts_without_what_was_refused(store: Store, sets: SubscriptionSets) -> None:
@@ -139,7 +139,7 @@ def test_the_next_set_starts_without_what_was_refused(store: Store, sets: Subscr
     add(store, *basis)
     assert [standing.state for standing in sets.standings()] == [SetState.COMPLETE, SetState.PENDING, SetState.ERROR]
     become(store, 4, SetState.COMPLETE)
-    assert sets.standing(one("bad").id) == (one("bad", refused="bad"), SetState.ERROR, "bad")
+    assert sets.standing(one("bad").id) == (one("bad", refused="bad"), SetState.ERROR, "bad", 4)
     assert sets.next_basis() == sets.subscriptions(4)
 
 

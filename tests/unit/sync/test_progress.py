@@ -93,3 +93,16 @@ def test_a_failing_handler_does_not_stop_the_others(caplog: pytest.LogCaptureFix
 
     assert seen == [Progress(1, 1)]
     assert "boom" in caplog.text
+
+
+def test_an_estimate_that_was_too_high_is_corrected_at_the_end() -> None:
+    """A handler in current mode hears that everything has come, though less came than was estimated."""
+    progress, seen = TransferProgress(), []
+    progress.watch(seen.append, "current")
+
+    progress.add(10, 90)
+    progress.add(20, 0)
+    settle()
+
+    assert [one.fraction for one in seen] == [0.1, 1.0]
+    assert not progress.is_watched
