@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
-import sys
 import time
 from typing import Any
 
 import argon2
 
+from benchmarks.arguments import number
 from benchmarks.report import Report
 from benchmarks.servers import ServerProcess, raise_file_limit
 from hinterland.server.password_hashes import MEMORY_KIB, TIME_COST
@@ -111,7 +111,7 @@ async def measure(server: ServerProcess, count: int, report: Report) -> None:
 
 def main() -> None:
     raise_file_limit()
-    count = int(sys.argv[1]) if sys.argv[1:] else PEOPLE
+    count = number(__doc__, "people", PEOPLE)
     report = Report("logging in")
     with ServerProcess() as server:
         asyncio.run(asyncio.wait_for(measure(server, count, report), 300))

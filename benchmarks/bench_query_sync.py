@@ -9,19 +9,19 @@ from __future__ import annotations
 import json
 import random
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from benchmarks.arguments import parser
 from benchmarks.report import Report
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import AddColumn, AddTable, Changeset, CreateObject, Instruction, Update
 from hinterland.protocol.messages import FlexibleBind, FlexibleIdent, QueryChange, Upload, UploadEntry
 from hinterland.protocol.server_connection import ServerConnection
 from hinterland.protocol.server_flexible_session import FlexibleSession
-from hinterland.protocol.server_session import CloseSession, OpenRealm
+from hinterland.protocol.server_requests import CloseSession, OpenRealm
 from hinterland.server.realm_file import FileIdent, RealmFile, deliver
 from hinterland.store.store import Store
 from hinterland.values import ClassKind, CollectionType, Link, PropertyType
@@ -234,8 +234,11 @@ def forms(report: Report) -> None:
 
 
 def main() -> None:
-    objects = int(sys.argv[1]) if sys.argv[1:] else OBJECTS
-    count = int(sys.argv[2]) if sys.argv[2:] else SUBSCRIPTIONS
+    arguments = parser(__doc__)
+    arguments.add_argument("objects", type=int, nargs="?", default=OBJECTS)
+    arguments.add_argument("subscriptions", type=int, nargs="?", default=SUBSCRIPTIONS)
+    wanted = arguments.parse_args()
+    objects, count = wanted.objects, wanted.subscriptions
     report = Report("query-based synchronisation")
 
     def owner(number: int) -> str:

@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.arguments import numbers
 from benchmarks.report import Report
 from benchmarks.servers import ServerProcess
 
@@ -104,10 +105,11 @@ def measure_original(report: Report) -> None:
 
 
 def main() -> None:
+    batches = numbers(__doc__, "batch", [BATCH])
     report = Report(f"{OBJECTS:,} objects of five fields")
     measure_original(report)
     with ServerProcess() as server:
-        for batch in [int(text) for text in sys.argv[1:]] or [BATCH]:
+        for batch in batches:
             measure(server, batch, report)
     report.table()
 

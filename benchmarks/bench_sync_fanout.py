@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import statistics
-import sys
 import time
 
+from benchmarks.arguments import numbers
 from benchmarks.raw_client import RawClient, first_changeset, update_changeset
 from benchmarks.report import Report
 from benchmarks.servers import ServerProcess, raise_file_limit, servers
@@ -63,7 +63,7 @@ async def measure(server: ServerProcess, size: int, report: Report) -> float:
 def main() -> None:
     raise_file_limit()
     report = Report("commit to last listener")
-    sizes = [int(text) for text in sys.argv[1:]] or list(REFERENCE_MS)
+    sizes = numbers(__doc__, "listeners", list(REFERENCE_MS))
     before: dict[int, float] = {}
     for server in servers():
         with server:

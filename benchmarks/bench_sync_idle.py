@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 
+from benchmarks.arguments import number
 from benchmarks.raw_client import RawClient, first_changeset
 from benchmarks.report import Report
 from benchmarks.servers import ServerProcess, raise_file_limit, servers
@@ -49,7 +49,7 @@ async def measure(server: ServerProcess, count: int, report: Report) -> None:
 
 def main() -> None:
     limit = raise_file_limit()
-    count = int(sys.argv[1]) if sys.argv[1:] else CONNECTIONS
+    count = number(__doc__, "connections", CONNECTIONS)
     if limit < count + 500:
         print(f"only {limit} open files are allowed; measuring with {limit - 500} connections")
         count = limit - 500

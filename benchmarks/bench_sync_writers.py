@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import random
 import statistics
-import sys
 import time
 
+from benchmarks.arguments import numbers
 from benchmarks.raw_client import RawClient, first_changeset, update_changeset
 from benchmarks.report import Report
 from benchmarks.servers import ServerProcess, raise_file_limit, servers
@@ -56,7 +56,7 @@ async def measure(server: ServerProcess, size: int, report: Report) -> float:
 def main() -> None:
     raise_file_limit()
     report = Report("writers on one shared realm")
-    sizes = [int(text) for text in sys.argv[1:]] or SIZES
+    sizes = numbers(__doc__, "writers", SIZES)
     for server in servers():
         with server:
             costs = [asyncio.run(asyncio.wait_for(measure(server, size, report), 120)) for size in sizes]

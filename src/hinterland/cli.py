@@ -10,7 +10,10 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,8 +86,36 @@ def _add_serve(commands: Any) -> None:
         default=None,
         help="let people log in without a secret, print mails here; never in production",
     )
+    _add_view_limits(serve)
     serve.add_argument("--verbose", action="store_true", help="log more")
     serve.set_defaults(run=_serve)
+
+
+def _add_view_limits(serve: Any) -> None:
+    limits = serve.add_argument_group("query-based realms")
+    limits.add_argument(
+        "--subscriptions-max", type=int, metavar="N", help="subscriptions that a client may have (default 1000)"
+    )
+    limits.add_argument(
+        "--queries-bytes-max", type=int, metavar="N", help="length of all subscriptions of a client (default 1048576)"
+    )
+    limits.add_argument(
+        "--scan-objects-max",
+        type=int,
+        metavar="N",
+        help="classes with more objects may only be asked what an index serves (default 100000)",
+    )
+    limits.add_argument(
+        "--allow-scans", action="store_true", default=None, help="let queries look at all objects of any class"
+    )
+    limits.add_argument(
+        "--bootstraps-max", type=int, metavar="N", help="clients that are served new subscriptions at once (default 32)"
+    )
+    limits.add_argument(
+        "--view-ttl",
+        metavar="TIME",
+        help="forget what a client has seen when it is away for longer, such as 30d (default 60d, or never)",
+    )
 
 
 def _add_realms(commands: Any) -> None:
@@ -99,7 +130,7 @@ def _add_realms(commands: Any) -> None:
         "lock-down",
         help="let everyone but admins only read a query-based realm",
         description="Make a query-based realm safe: everyone may read and query, the role 'admins' may do everything."
-        " No server may run on the data directory. This version of the server does not enforce such permissions yet.",
+        " Lists of single objects stay as they are. No server may run on the data directory.",
     )
     locking.add_argument("path", metavar="PATH", help="path of the realm on the server, such as /app")
     locking.add_argument("--admin", action="append", default=[], metavar="IDENTITY", help="user to make an admin of it")
@@ -113,8 +144,7 @@ def _add_realms(commands: Any) -> None:
         "rules",
         help="show or set the rules of a query-based realm",
         description="Print the rules of a realm, or set them: a document in TOML or JSON, checked against its classes."
-        " This version of the server does not enforce them yet."
-        " A running server reads them when it next starts.",
+        " A running server follows them within a moment, also for clients that are connected.",
     )
     rules.add_argument("path", metavar="PATH", help="path of the realm on the server, such as /app")
     rules.add_argument("--set", metavar="FILE", dest="file", help="make this document the rules")
@@ -122,6 +152,22 @@ def _add_realms(commands: Any) -> None:
     rules.add_argument("--remove", action="store_true", help="remove the rules")
     rules.add_argument("--data", metavar="DIR", help=DATA_HELP)
     rules.set_defaults(run=_realms_rules)
+    asked = actions.add_parser(
+        "subscriptions",
+        help="list who subscribes to what in a query-based realm, and what that costs",
+        description="List the subscriptions of a query-based realm, what costs most first. A server may run meanwhile;"
+        " ask it (GET /realms/subscriptions/PATH) which of the clients are connected.",
+    )
+    asked.add_argument("path", metavar="PATH", help="path of the realm on the server, such as /app")
+    asked.add_argument(
+        "--stale-after",
+        metavar="TIME",
+        default="14d",
+        help="mark what nobody has been there for since, such as 36h (default 14d)",
+    )
+    asked.add_argument("--data", metavar="DIR", help=DATA_HELP)
+    asked.add_argument("--json", action="store_true", help="one JSON array")
+    asked.set_defaults(run=_realms_subscriptions)
     check = actions.add_parser("check", help="look for damage in a realm file", description="Exit status 1 if damaged.")
     check.add_argument("file", metavar="FILE", help="a realm file, of a client or a server")
     check.add_argument(
@@ -143,6 +189,7 @@ def _version(_: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     names = ["data", "address", "port", "public_url", "workers", "tls_certificate", "tls_key", "durable", "development"]
+    names += ["subscriptions_max", "queries_bytes_max", "scan_objects_max", "allow_scans", "bootstraps_max", "view_ttl"]
     config = configuration(options, *names)
     from hinterland.server import ObjectServer
 
@@ -191,18 +238,55 @@ def _realms_lock_down(options: argparse.Namespace) -> int:
     return 0
 
 
+def _realms_subscriptions(options: argparse.Namespace) -> int:
+    config = existing_configuration(options)
+    from hinterland.server.config import duration_s
+    from hinterland.server.layout import DataDirectory
+    from hinterland.server.views.report import list_subscriptions
+
+    file = DataDirectory(config.data).realm_file(options.path)
+    if not file.exists():
+        raise ConfigurationError(
+            f"there is no realm {options.path!r} in {config.data}; `hinterland realms list` shows those there are"
+        )
+    stale_after_s = duration_s("--stale-after", options.stale_after)
+    found = list_subscriptions(file, now_s=time.time(), stale_after_s=stale_after_s)
+    rows = [
+        {
+            "class": one.class_name,
+            "query": one.query,
+            "filter": one.filter,
+            "objects": one.objects,
+            "files": one.files,
+            "users": one.users,
+            "last_seen": datetime.fromtimestamp(one.last_seen_s, UTC).isoformat(timespec="minutes"),
+            "plan": one.plan,
+            "ms": None if one.evaluation_ms is None else round(one.evaluation_ms, 2),
+            "stale": one.is_stale,
+        }
+        for one in found
+    ]
+    print_rows(rows, list(rows[0]) if rows else ["class"], as_json=options.json)
+    return 0
+
+
 def _realms_rules(options: argparse.Namespace) -> int:
     config = existing_configuration(options)
     from hinterland.server.layout import DataDirectory
+    from hinterland.server.office import Office
     from hinterland.server.realm_rules import install_rules, remove_rules, rules_text
 
     directory = DataDirectory(config.data)
-    if options.remove:
-        was_there = remove_rules(directory, options.path)
-        print(f"{options.path}: {'the rules are removed' if was_there else 'there were no rules'}")
-    elif options.file is not None:
-        install_rules(directory, options.path, options.file, is_unchecked=options.unchecked)
-        print(f"{options.path}: the rules are set")
+    if options.remove or options.file is not None:
+        with closing(Office(config)) as office:
+            if options.file is None:
+                was_there = remove_rules(directory, options.path)
+                done = "the rules are removed" if was_there else "there were no rules"
+            else:
+                install_rules(directory, options.path, options.file, is_unchecked=options.unchecked)
+                done = "the rules are set"
+            office.directory.changes.announce("rules", options.path)  # a running server reads them again
+        print(f"{options.path}: {done}")
     else:
         text = rules_text(directory, options.path)
         if text is None:

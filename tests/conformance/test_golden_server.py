@@ -12,7 +12,8 @@ from tests.golden import RECORDING_NAMES, Message, Open, Recording, read_recordi
 from hinterland.changeset.decoder import decode
 from hinterland.protocol.messages import Download, IdentGrant, Mark, ServerMessage, parse_from_server
 from hinterland.protocol.server_connection import ServerConnection
-from hinterland.protocol.server_session import CloseSession, OpenRealm, ServerSession
+from hinterland.protocol.server_requests import CloseSession, OpenRealm
+from hinterland.protocol.server_session import ServerSession
 from hinterland.server.realm_file import RealmFile, deliver
 from hinterland.store.export import describe_state
 from hinterland.store.store import Store

@@ -262,6 +262,7 @@ HTTP_ACTIONS: dict[str, tuple[Callable[[Town, str], str], str]] = {
     "realm": (request("GET", "/realms/files{realm}"), f"{A} ok {A} ok ok ok ok"),
     "realm that does not exist": (request("GET", "/realms/files/ada/{new}"), f"{A} {R} {A} {A} {A} {A} {R}"),
     "size of a realm": (request("POST", "/realms/calculate-size{realm}"), f"{A} ok {A} ok ok ok ok"),
+    "subscriptions": (request("GET", "/realms/subscriptions{realm}"), f"{A} ok {A} {A} {A} ok ok"),
     "close a schema": (
         request("PATCH", "/realms/files{realm}", {"canModifySchema": False}),
         f"{A} ok {A} {A} {A} ok ok",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.integration.flexible_client import FlexibleClient
 from tests.integration.server_client import RawClient
+from websockets.exceptions import ConnectionClosed
 
 from hinterland.changeset.instructions import (
     AddColumn,
@@ -156,3 +157,13 @@ def test_views_survive_the_server(tmp_path: Path) -> None:
             Update("Item", 2, "n", [], 4),
             EraseObject("Item", 1),
         ]
+
+
+def test_a_second_connection_of_a_file_replaces_the_first(server: ObjectServer) -> None:
+    """The older connection is assumed dead, and dropped without messages (wire.md §12.1, 12)."""
+    with FlexibleClient(server) as first, FlexibleClient(server) as second:
+        grant = first.open()
+        second.send(FlexibleBind(1), FlexibleIdent(1, grant.ident, grant.salt), Mark(1, 1))
+        second.until_mark()
+        with pytest.raises(ConnectionClosed):
+            first.receive()

@@ -15,14 +15,8 @@ from tests.simulation.link import Link
 
 from hinterland.protocol.messages import describe, parse_from_client
 from hinterland.protocol.server_connection import ServerConnection
-from hinterland.protocol.server_session import (
-    CloseSession,
-    LoadClientFile,
-    OpenRealm,
-    ReadHistory,
-    ServerSession,
-    SessionState,
-)
+from hinterland.protocol.server_requests import CloseSession, LoadClientFile, OpenRealm, ReadHistory
+from hinterland.protocol.server_session import ServerSession, SessionState
 from hinterland.server.realm_file import Answer, Job, RealmFile, deliver
 from hinterland.server.tail import HistoryTail
 from hinterland.store.export import describe_state

@@ -12,7 +12,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from tests.simulation.views import Link_, ViewClient, ViewWorld, rows_of
+from tests.simulation.view_model import rows_of
+from tests.simulation.views import Link_, ViewClient, ViewWorld
 
 from hinterland.changeset.instructions import (
     AddColumn,
@@ -95,7 +96,7 @@ class Bench(ViewWorld):
         for _ in range(1000):
             link = client.link
             if link is None:
-                client.connect(self.server.connect())
+                client.connect(self.server.connect(client.user))
                 continue
             if link.down and word in link.down[0].split(b"\n")[0].decode():
                 return link

@@ -7,30 +7,18 @@ any two of them, processes die between any two steps.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from tests.model.query import Evaluator, Node
 from tests.simulation.faults import Interrupted, interrupting
+from tests.simulation.view_model import SCHEMA, random_change, random_queries, rows_of, wanted_view
 
 from hinterland.changeset.encoder import encode
-from hinterland.changeset.instructions import (
-    AddColumn,
-    AddInteger,
-    AddTable,
-    ArrayErase,
-    ArrayInsert,
-    Changeset,
-    CreateObject,
-    EraseObject,
-    Instruction,
-    Update,
-)
+from hinterland.changeset.instructions import Changeset, Instruction
 from hinterland.protocol.client_connection import ClientConnection, ConnectionFailed
 from hinterland.protocol.client_flexible_session import FlexibleClientSession, QuerySet
 from hinterland.protocol.client_session import (
@@ -52,9 +40,10 @@ from hinterland.protocol.messages import (
 )
 from hinterland.protocol.server_connection import ServerConnection
 from hinterland.protocol.server_flexible_session import FlexibleSession
-from hinterland.protocol.server_session import CloseSession, OpenRealm, ServerSession
-from hinterland.query.parser import parse
+from hinterland.protocol.server_requests import CloseSession, OpenRealm
+from hinterland.protocol.server_session import ServerSession
 from hinterland.server.realm_file import Job, RealmFile, deliver
+from hinterland.server.views.limits import ViewLimits
 from hinterland.server.views.tables import EVERYBODY
 from hinterland.server.views.views import ViewPolicy
 from hinterland.store.applier import apply
@@ -63,183 +52,10 @@ from hinterland.store.store import Store
 from hinterland.store.subscription_sets import SetState, StoredSet, SubscriptionSets
 from hinterland.sync.integration import Integrated
 from hinterland.sync.query_file import QueryFile
-from hinterland.values import ClassKind, CollectionType, Link, PropertyType
 
 T = TypeVar("T")
-SINGLE, LIST = CollectionType.SINGLE, CollectionType.LIST
-P = PropertyType
-ITEMS, DEPTS = 8, 4
-OWNERS = ("ada", "bob", "cy")
-SCHEMA: list[Instruction] = [
-    AddTable("Item", ClassKind.TOP_LEVEL, "_id", P.INT),
-    AddTable("Dept", ClassKind.TOP_LEVEL, "_id", P.INT),
-    AddColumn("Item", "owner", P.STRING, True, SINGLE),
-    AddColumn("Item", "n", P.INT, False, SINGLE),
-    AddColumn("Item", "m", P.INT, True, SINGLE),
-    AddColumn("Item", "done", P.BOOL, False, SINGLE),
-    AddColumn("Item", "dept", P.LINK, True, SINGLE, "Dept"),
-    AddColumn("Item", "friends", P.LINK, False, LIST, "Item"),
-    AddColumn("Item", "ints", P.INT, False, LIST),
-    AddColumn("Dept", "name", P.STRING, True, SINGLE),
-    AddColumn("Dept", "size", P.INT, False, SINGLE),
-    AddColumn("Dept", "boss", P.LINK, True, SINGLE, "Dept"),
-]
-FIELDS = {
-    "Item": ("owner", "n", "m", "done", "dept", "friends", "ints"),
-    "Dept": ("name", "size", "boss"),
-}
 
-
-def random_condition(random: Random, class_name: str, depth: int = 2) -> str:
-    """Return a condition that the naive evaluator knows, too."""
-    if depth and random.random() < 0.4:
-        parts = [random_condition(random, class_name, depth - 1) for _ in range(random.choice((2, 2, 3)))]
-        if random.random() < 0.3:
-            return f"NOT ({parts[0]})"
-        return "(" + random.choice((" AND ", " OR ")).join(parts) + ")"
-    n = random.randrange(4)
-    operator = random.choice(("==", "!=", "<", ">=", "<=", ">"))
-    if class_name == "Dept":
-        return random.choice(
-            (
-                f'name == "{random.choice(OWNERS)}"',
-                f"size {operator} {n}",
-                f'boss.name == "{random.choice(OWNERS)}"',
-                f"boss.boss.size {operator} {n}",
-                "boss == NULL",
-                f"@links.Item.dept.n {operator} {n}",
-                f"@links.Item.dept.@count {operator} {n}",
-                "TRUEPREDICATE",
-            )
-        )
-    return random.choice(
-        (
-            f'owner == "{random.choice(OWNERS)}"',
-            f'owner == "{random.choice(OWNERS)}"',
-            f'owner IN {{"{random.choice(OWNERS)}", "{random.choice(OWNERS)}"}}',
-            "owner == NULL",
-            f"n {operator} {n}",
-            f"m {operator} {n}",
-            f"n BETWEEN {{{n}, {n + 1}}}",
-            f"n IN {{{n}, {n + 2}}}",
-            f"_id == {random.randrange(ITEMS)}",
-            "done == true",
-            f'owner BEGINSWITH "{random.choice("abc")}"',
-            f'dept.name == "{random.choice(OWNERS)}"',
-            f"dept.size {operator} {n}",
-            f'dept.boss.name == "{random.choice(OWNERS)}"',
-            "dept == NULL",
-            "dept.boss != NULL",
-            f"ints.@count {operator} {n}",
-            f"ANY ints == {n}",
-            f"friends.@count {operator} {n % 3}",
-            f"ANY friends.n {operator} {n}",
-            f'friends.dept.name == "{random.choice(OWNERS)}"',
-            f"SUBQUERY(friends, $x, $x.n > {n}).@count > 0",
-            f'SUBQUERY(friends, $x, $x.dept.name == "{random.choice(OWNERS)}").@count >= 1',
-            f"friends.@sum.n {operator} {n}",
-            f"@links.Item.friends.n {operator} {n}",
-            f"@links.Item.friends.@count > {n % 2}",
-            "TRUEPREDICATE",
-            "FALSEPREDICATE",
-        )
-    )
-
-
-def random_queries(random: Random) -> str:
-    """Return what QUERY carries: conditions on none, one or both classes."""
-    names = [name for name in ("Item", "Dept") if random.random() < 0.7]
-    content = {}
-    for name in names:
-        parts = {random_condition(random, name) for _ in range(random.choice((1, 1, 2)))}
-        content[name] = " OR ".join(f"({one})" for one in sorted(parts))
-    return json.dumps(content, separators=(",", ":"), sort_keys=True)
-
-
-# -- what clients and the server hold ---------------------------------------------------------------
-
-
-def rows_of(store: Store, class_name: str) -> dict[Any, dict[str, Any]]:
-    """Return the objects of a class: links as keys, also those that lead nowhere."""
-    table = store.tables.get(class_name)
-    if table is None:
-        return {}
-    found: dict[Any, dict[str, Any]] = {}
-    for image in store.connection.execute(table.select_all_sql).fetchall():
-        row, values = image[0], image[1:]
-        content: dict[str, Any] = {}
-        for name, column in table.columns.items():
-            raw = values[column.index]
-            if column.type is P.LINK and raw is not None:
-                raw = store.tables[column.property.target or ""].key_of(raw)
-            content[name] = raw
-        for name, side in table.sides.items():
-            elements = side.values(row)  # type: ignore[union-attr]
-            if side.type is P.LINK:
-                target = store.tables[side.property.target or ""]
-                elements = [target.key_of(int(one)) for one in elements]  # type: ignore[arg-type]
-            content[name] = list(elements)
-        found[table.key_of(row)] = content
-    return found
-
-
-def nodes_of(store: Store) -> dict[str, dict[Any, Node]]:
-    """Return a graph of all objects for the naive evaluator; links that lead nowhere are null or absent."""
-    rows = {name: rows_of(store, name) for name in FIELDS}
-    nodes = {name: {key: Node(key) for key in rows[name]} for name in FIELDS}
-    for name, objects in rows.items():
-        for key, values in objects.items():
-            node = nodes[name][key]
-            for field_name, value in values.items():
-                if field_name in ("dept", "boss"):
-                    node.values[field_name] = nodes["Dept"].get(value)
-                elif field_name == "friends":
-                    node.values[field_name] = [nodes["Item"][one] for one in value if one in nodes["Item"]]
-                elif field_name == "done":
-                    node.values[field_name] = bool(value)
-                else:
-                    node.values[field_name] = value
-    return nodes
-
-
-class _Evaluator(Evaluator):
-    """The naive evaluator over objects of two classes."""
-
-    def __init__(self, nodes: dict[str, dict[Any, Node]]) -> None:
-        super().__init__([])
-        self.by_class = nodes
-        self.backlinks = _Backlinks(nodes)  # type: ignore[assignment]
-
-    def reach(self, steps: Any, obj: Node) -> Any:
-        """Follow a path; inside a SUBQUERY it starts with the variable."""
-        return super().reach(steps[1:] if steps and steps[0].name.startswith("$") else steps, obj)
-
-
-class _Backlinks:
-    def __init__(self, nodes: dict[str, dict[Any, Node]]) -> None:
-        self.nodes = nodes
-
-    def of(self, node: Node, name: str) -> list[Node]:
-        found = []
-        for one in self.nodes["Item" if name in ("dept", "friends") else "Dept"].values():
-            value = one.values[name]
-            references = value if isinstance(value, list) else [value]
-            found += [one] * sum(other is node for other in references)
-        return found
-
-
-def wanted_view(server: Store, queries: str) -> dict[str, dict[Any, dict[str, Any]]]:
-    """Return what a client must hold: what the naive evaluator selects of the server's objects."""
-    nodes = nodes_of(server)
-    found = {}
-    for name in FIELDS:
-        text = json.loads(queries).get(name, "FALSEPREDICATE")
-        evaluator = _Evaluator(nodes)
-        keys = [key for key, node in nodes[name].items() if all(evaluator.holds(s, node) for s in parse(text).steps)]
-        rows = rows_of(server, name)
-        found[name] = {key: rows[key] for key in keys}
-    return found
-
+Policy: TypeAlias = ViewPolicy | Callable[[Store], ViewPolicy]
 
 # -- the wire -----------------------------------------------------------------------------------------
 
@@ -257,10 +73,16 @@ class ViewServer:
     """The server process with one query-based realm."""
 
     def __init__(
-        self, directory: Path, random: Random, log: Callable[[str], None], policy: ViewPolicy | None = None
+        self,
+        directory: Path,
+        random: Random,
+        log: Callable[[str], None],
+        policy: Policy | None = None,
+        limits: ViewLimits | None = None,
     ) -> None:
         self.path = directory / "server.realm"
         self.policy = policy
+        self.limits = limits
         self.random = random
         self.log = log
         self.bytes_max = random.choice((1, 200, 100_000))
@@ -269,13 +91,15 @@ class ViewServer:
 
     def start(self) -> None:
         random = self.random
+        store = Store.open(self.path, durable=False)
         self.file = RealmFile(
-            Store.open(self.path, durable=False),
+            store,
             version_salt=random.randrange(1, 2**63),
             make_salt=lambda: random.randrange(1, 2**63),
             clock=lambda: self.clock,
             download_bytes_max=self.bytes_max,
-            view_policy=self.policy,
+            view_policy=self.policy(store) if callable(self.policy) else self.policy,
+            view_limits=self.limits,
         )
         self.links: list[Link_] = []
         self.sessions: dict[ServerSession, Link_] = {}
@@ -287,8 +111,8 @@ class ViewServer:
         self.file.close()
         self.start()
 
-    def connect(self) -> Link_:
-        link = Link_(ServerConnection(is_flexible=True, path="/shared/x", user="u"))
+    def connect(self, user: str) -> Link_:
+        link = Link_(ServerConnection(is_flexible=True, path="/shared/x", user=user))
         self.links.append(link)
         self.pump(link)
         return link
@@ -324,16 +148,33 @@ class ViewServer:
         jobs, self.jobs = self.jobs, []
         self.clock += 1
         answers = self.file.process(jobs)
-        affected = self.file.take_affected()
         grew = self.file.version > self.version
-        self.version = self.file.version
         for job, answer in zip(jobs, answers, strict=True):
             deliver(job, answer)
         for job in jobs:
             if job.session in self.sessions:
                 if grew:
-                    job.session.history_grew(self.version, self.file.version_salt)
+                    job.session.history_grew(self.file.version, self.file.version_salt)
                 job.session.produce()
+        self.finish()
+
+    def change(self, call: Callable[[RealmFile], object]) -> None:
+        """Let the server itself change something."""
+        self.clock += 1
+        call(self.file)
+        self.finish()
+
+    def finish(self) -> None:
+        """Tell those whom it concerns what was done, and close sessions that were told something else."""
+        affected = self.file.take_affected()
+        stale = self.file.take_stale()
+        grew = self.file.version > self.version
+        self.version = self.file.version
+        for session in stale:
+            if session in self.sessions:
+                self.log(f"{session} is closed")
+                self.sessions[session].machine.withhold(session)
+                session.fail(200)
         for session in list(self.sessions):
             assert isinstance(session, FlexibleSession)
             if grew and (EVERYBODY in affected or session.groups & affected):
@@ -353,8 +194,12 @@ class ViewClient:
         random: Random,
         log: Callable[[str], None],
         schema: Sequence[Instruction] = SCHEMA,
+        user: str = "u",
+        reason: int = 0,
     ) -> None:
         self.name = name
+        self.reason = reason
+        self.user = user
         self.path = directory / f"{name}.realm"
         self.random = random
         self._log = log
@@ -388,7 +233,9 @@ class ViewClient:
         start = self.file.start()
         self.newest = start.newest
         self.machine = ClientConnection(is_flexible=True)
-        self.session: FlexibleClientSession = self.machine.add_flexible_session(start.state, start.queries)
+        self.session: FlexibleClientSession = self.machine.add_flexible_session(
+            start.state, start.queries, reason=self.reason
+        )
 
     def restart(self) -> None:
         self.log("restarts")
@@ -560,60 +407,9 @@ class ViewClient:
         """What the newest query set asks for."""
         return (self.pending or [self.active])[-1].query_json
 
-    @property
-    def rows(self) -> dict[str, dict[Any, dict[str, Any]]]:
+    def rows(self, classes: Iterable[str]) -> dict[str, dict[Any, dict[str, Any]]]:
         self.store.refresh()
-        return {name: rows_of(self.store, name) for name in FIELDS}
-
-
-def random_change(random: Random, store: Store) -> list[Instruction]:
-    """Return instructions that a client could make: on objects that it holds, or that it creates."""
-    name = random.choice(("Item", "Item", "Item", "Dept"))
-    table = store.tables[name]
-    key = random.randrange(ITEMS if name == "Item" else DEPTS)
-    row = table.find(key)
-    if row is None:
-        if random.random() < 0.5:
-            return []
-        return [CreateObject(name, key), *(random_update(random, store, name, key) for _ in range(3))]
-    if random.random() < 0.12:
-        return [EraseObject(name, key)]
-    if name == "Item" and random.random() < 0.3:
-        field_name = random.choice(("friends", "ints"))
-        size = len(table.sides[field_name].values(row))  # type: ignore[union-attr]
-        if size and random.random() < 0.4:
-            return [ArrayErase(name, key, field_name, [random.randrange(size)], size)]
-        value: Any = random.randrange(5) if field_name == "ints" else Link("Item", random.randrange(ITEMS))
-        if isinstance(value, Link) and table.find(value.key) is None:
-            return []
-        return [ArrayInsert(name, key, field_name, [random.randint(0, size)], value, size)]
-    if name == "Item" and random.random() < 0.15:
-        return [AddInteger(name, key, "n", [], random.choice((-1, 1)))]
-    return [random_update(random, store, name, key)]
-
-
-def random_update(random: Random, store: Store, name: str, key: int) -> Instruction:
-    if name == "Dept":
-        choices: list[tuple[str, Any]] = [
-            ("name", random.choice((*OWNERS, None))),
-            ("size", random.randrange(5)),
-            ("boss", random_link(random, store, "Dept", DEPTS)),
-        ]
-    else:
-        choices = [
-            ("owner", random.choice((*OWNERS, None))),
-            ("n", random.randrange(5)),
-            ("m", random.choice((None, 0, 1, 2))),
-            ("done", random.random() < 0.5),
-            ("dept", random_link(random, store, "Dept", DEPTS)),
-        ]
-    field_name, value = random.choice(choices)
-    return Update(name, key, field_name, [], value)
-
-
-def random_link(random: Random, store: Store, name: str, count: int) -> Link | None:
-    key = random.randrange(count)
-    return Link(name, key) if store.tables[name].find(key) is not None else None
+        return {name: rows_of(self.store, name) for name in classes}
 
 
 class ViewWorld:
@@ -629,7 +425,8 @@ class ViewWorld:
         *,
         clients: int,
         schema: Sequence[Instruction] = SCHEMA,
-        policy: ViewPolicy | None = None,
+        policy: Policy | None = None,
+        limits: ViewLimits | None = None,
         has_readers: bool = False,
     ) -> None:
         self.has_readers = has_readers
@@ -637,16 +434,16 @@ class ViewWorld:
         self.lines: list[str] = []
         self.directory = directory
         self.schema = schema
-        self.server = ViewServer(directory, self.random, self.lines.append, policy)
+        self.server = ViewServer(directory, self.random, self.lines.append, policy, limits)
         self.clients: list[ViewClient] = []
         for _ in range(clients):
             self.add_client().crash_rate = self.random.choice((0.0, 0.2))
         self.now = 0
 
-    def add_client(self) -> ViewClient:
+    def add_client(self, user: str = "u") -> ViewClient:
         """Add another device."""
         name = f"c{len(self.clients)}"
-        client = ViewClient(name, self.directory, self.random, self.lines.append, self.schema)
+        client = ViewClient(name, self.directory, self.random, self.lines.append, self.schema, user)
         self.clients.append(client)
         return client
 
@@ -665,9 +462,9 @@ class ViewWorld:
             self.rule(random.choice(list(self.server.sessions)))
         dice = random.random()
         if dice < 0.12:
-            client.write(self.now)
+            self.write(client)
         elif dice < 0.15:
-            client.subscribe()
+            self.subscribe(client)
         elif dice < 0.165:
             self.cut(client)
         elif dice < 0.17:
@@ -687,6 +484,12 @@ class ViewWorld:
             self.lines.append(f"session of file {session.ident} {'may' if can_write else 'must not'} write")
             session.set_rights(can_write=can_write, can_change_schema=True)
 
+    def write(self, client: ViewClient) -> None:
+        client.write(self.now)
+
+    def subscribe(self, client: ViewClient) -> None:
+        client.subscribe()
+
     def cut(self, client: ViewClient) -> None:
         link = client.disconnect()
         if link is not None:
@@ -704,7 +507,7 @@ class ViewWorld:
         self.revive(client)
         link = client.link
         if link is None:
-            client.connect(self.server.connect())
+            client.connect(self.server.connect(client.user))
             return
         if link not in self.server.links:
             client.disconnect()
@@ -737,7 +540,7 @@ class ViewWorld:
         for client in self.clients:
             if client.link is None or client.link not in self.server.links:
                 client.disconnect()
-                client.connect(self.server.connect())
+                client.connect(self.server.connect(client.user))
                 busy = True
             link = client.link
             assert link is not None
@@ -761,13 +564,17 @@ class ViewWorld:
         for client in self.clients:
             assert not client.pending, f"{client.name}: {client.pending} never came into force"
             assert client.is_complete, f"{client.name}: {client.active} never completed"
-            wanted = wanted_view(store, client.active.query_json)
-            found = client.rows
-            for name in FIELDS:
+            wanted = self.wanted(client)
+            found = client.rows(wanted)
+            for name in wanted:
                 assert found[name] == wanted[name], (
                     f"{client.name}: {name} by {client.active.query_json}:\nholds  {found[name]}\nshould {wanted[name]}"
                 )
         store.end_read()
+
+    def wanted(self, client: ViewClient) -> dict[str, dict[Any, dict[str, Any]]]:
+        """Return what a client must hold, by class and key."""
+        return wanted_view(self.server.file.store, client.active.query_json)
 
     def close(self) -> None:
         self.server.file.close()

@@ -71,14 +71,15 @@ def foundation(state: FoundationState) -> list[Instruction]:
     return maker.made
 
 
-def enrolment(state: FoundationState, identity: str) -> list[Instruction]:
-    """Return what makes a user known to a realm; nothing if the user is.
+def enrolment(state: FoundationState, *identities: str) -> list[Instruction]:
+    """Return what makes users known to a realm; nothing for those who are.
 
     A user who exists already is left as an admin has made it, also without the role of everyone.
     """
     maker = _Maker(state)
     maker.found()
-    maker.enrol(identity)
+    for identity in identities:
+        maker.enrol(identity)
     return maker.made
 
 

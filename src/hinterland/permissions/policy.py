@@ -73,6 +73,7 @@ class ClassAccess:
         deletable: Which the user may delete, by the rules; `writable` must hold, too.
         hidden: Properties that the user never gets to see.
         fixed: Properties that the user cannot change.
+        is_closed: Whether no object of the class can be readable, whatever lists of single objects say.
         is_open: Whether there is nothing that the user may not do with objects of the class.
     """
 
@@ -84,6 +85,7 @@ class ClassAccess:
     deletable: Condition
     hidden: frozenset[str]
     fixed: frozenset[str]
+    is_closed: bool = False
 
     @property
     def readable_text(self) -> str:
@@ -185,18 +187,26 @@ class Policy:
             entries = state.object_entries(class_name, key, access.acl)
         return object_privileges(access.privileges, entries, self.roles) & OBJECT_LEVEL
 
-    def query_refusal(self, class_name: str, properties: Iterable[tuple[str, str]]) -> str | None:
+    def query_refusal(
+        self, class_name: str, properties: Iterable[tuple[str, str]], *, is_all_known: bool = True
+    ) -> str | None:
         """Return why the user may not ask a query on a class, None if that is allowed.
 
         Args:
             class_name: The queried class.
             properties: All that the query reads, as class and property.
+            is_all_known: Whether it cannot read anything else.
         """
         if not self.of(class_name).can_query:
             return f"Invalid query: no permission to query the class {class_name!r}"
         for owner, name in properties:
-            if name in self.of(owner).hidden:
+            access = self.of(owner)
+            if owner != class_name and access.is_closed:
+                return f"Invalid query: no permission to read the class {owner!r}"
+            if name in access.hidden:
                 return f"Invalid query: no permission to read {owner}.{name}"
+        if not is_all_known and any(self.of(one.name).hidden for one in self.schema if one.kind is ClassKind.TOP_LEVEL):
+            return f"Invalid query: that on {class_name!r} may read properties that are hidden"
         return None
 
     @property
@@ -234,6 +244,7 @@ class Policy:
             delete,
             frozenset(name for name in names if not role.rule_of(name).read),
             frozenset(name for name in names if not role.rule_of(name).write),
+            is_closed=read == _FALSE or not privileges & Privilege.READ,
         )
 
     def _listed(self, acl: str) -> Condition:

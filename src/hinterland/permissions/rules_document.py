@@ -175,6 +175,9 @@ def check_rules(rules: Rules, schema: Schema) -> list[str]:
             hint = did_you_mean(class_name, schema.classes)
             problems.append(f"classes.{class_name}: the realm has no such class{hint}")
             continue
+        if schema[class_name].kind is ClassKind.EMBEDDED:
+            problems.append(f"classes.{class_name}: embedded objects are seen and changed as parts of their owners")
+            continue
         for role in roles:
             problems += _problems(role, class_name, schema, f"classes.{class_name} ({role.name})")
     for one in schema:

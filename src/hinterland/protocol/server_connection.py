@@ -26,7 +26,8 @@ from hinterland.protocol.messages import (
     parse_from_client,
 )
 from hinterland.protocol.server_flexible_session import FlexibleSession
-from hinterland.protocol.server_session import Request, ServerSession, SessionState
+from hinterland.protocol.server_requests import Request
+from hinterland.protocol.server_session import ServerSession, SessionState
 
 __all__ = ["ServerConnection"]
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hinterland.errors import ProtocolError
+from hinterland.protocol.client_file import Cursor
 from hinterland.protocol.error_codes import compensation_message
 from hinterland.protocol.messages import (
     BatchState,
@@ -35,12 +36,10 @@ from hinterland.protocol.messages import (
     encode,
     flexible_download_head,
 )
+from hinterland.protocol.server_requests import ChangeView, ReadView
 from hinterland.protocol.server_session import (
     MARKS_MAX,
     OTHER_CONNECTION_ERROR,
-    ChangeView,
-    Cursor,
-    ReadView,
     ServerSession,
     SessionMessage,
     SessionState,

@@ -4,20 +4,7 @@ A session binds one file of a client to one realm. It is told what the client se
 `ServerConnection`) and what the realm answered (by whoever drives it: the server's edge, or a
 simulation); it queues messages for the client and requests for the driver.
 
-The driver's side, request by request:
-
-==================  ====================================================================
-`OpenRealm`         `realm_opened` or `fail(204 | 206 | ...)`
-`AllocateIdent`     `ident_allocated`, once ident and salt are durable
-`LoadClientFile`    `client_file_loaded`, after all uploads of that file queued before it
-`IntegrateUpload`   `upload_integrated`, once durable, or `fail(212 | ...)`
-`ReadHistory`       `history_read`
-`ChangeView`        `FlexibleSession.view_changed`, once durable
-`ReadView`          `FlexibleSession.view_read`
-`CloseSession`      nothing; the session is over and must be forgotten
-==================  ====================================================================
-
-Besides, the driver calls `history_grew` for every session of a realm after each commit to it.
+`server_requests` says how the driver answers each of them.
 
 Source: spec wire.md §4.2, §5.2, §5.3, §6; merge.md §5.3.
 """
@@ -25,12 +12,13 @@ Source: spec wire.md §4.2, §5.2, §5.3, §6; merge.md §5.3.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from hinterland.errors import ProtocolError
+from hinterland.protocol.client_file import ClientFile, Cursor, check_ident
 from hinterland.protocol.error_codes import error_message
+from hinterland.protocol.history_batch import HistoryBatch
 from hinterland.protocol.messages import (
     Bind,
     ClientError,
@@ -40,35 +28,24 @@ from hinterland.protocol.messages import (
     IdentGrant,
     Mark,
     QueryChange,
-    SyncProgress,
     TestCommand,
     Unbound,
     Upload,
-    UploadEntry,
-    download_head,
     encode,
+)
+from hinterland.protocol.server_requests import (
+    AllocateIdent,
+    CloseSession,
+    IntegrateUpload,
+    LoadClientFile,
+    OpenRealm,
+    ReadHistory,
 )
 
 if TYPE_CHECKING:
     from hinterland.protocol.server_connection import ServerConnection
 
-__all__ = [
-    "MESSAGE_BYTES",
-    "AllocateIdent",
-    "ChangeView",
-    "ClientFile",
-    "CloseSession",
-    "Cursor",
-    "HistoryBatch",
-    "IntegrateUpload",
-    "LoadClientFile",
-    "OpenRealm",
-    "ReadHistory",
-    "ReadView",
-    "Request",
-    "ServerSession",
-    "SessionState",
-]
+__all__ = ["MESSAGE_BYTES", "ServerSession", "SessionState"]
 
 BAD_ORDER: Final = 109
 OTHER_CONNECTION_ERROR: Final = 101
@@ -89,159 +66,6 @@ class SessionState(Enum):
     ENDED = "over"
 
 
-class Cursor(NamedTuple):
-    """A pair of client and server version; which one leads depends on the kind (wire.md §3)."""
-
-    client_version: int
-    server_version: int
-
-    def agrees_with(self, other: Cursor) -> bool:
-        """Return whether the two cursors can both be true of one file: neither order contradicts the other."""
-        if self.client_version == other.client_version:
-            return self.server_version == other.server_version
-        if self.client_version < other.client_version:
-            return self.server_version <= other.server_version
-        return self.server_version >= other.server_version
-
-    @property
-    def is_possible(self) -> bool:
-        """Return whether "nothing of the client" goes with "nothing of the server"."""
-        return self.client_version != 0 or self.server_version == 0
-
-
-@dataclass(frozen=True, slots=True)
-class ClientFile:
-    """What the server has recorded about a client's file, and about the realm, at IDENT."""
-
-    ident: int
-    salt: int
-    user: str
-    client_version: int
-    base_version: int
-    locked_version: int
-    is_expired: bool
-    current_version: int
-    current_salt: int
-    latest_salt: int | None
-    """Salt of the version that the client called its latest; None when there is no such version."""
-
-
-@dataclass(slots=True, eq=False)
-class HistoryBatch:
-    """A stretch of history ready to be sent: the (perhaps compressed) body and the cursor after it.
-
-    One batch may serve many sessions; those that differ in nothing are sent the very same bytes.
-    """
-
-    server_version: int
-    client_version: int
-    body: bytes
-    plain_size: int
-    packed_size: int
-    remaining_bytes: int
-    _message: bytes = b""
-    _message_key: tuple[int, int, int, Cursor] | None = None
-
-    def message(self, session: int, latest_version: int, latest_salt: int, recorded: Cursor) -> bytes:
-        """Return the DOWNLOAD for a session with these numbers."""
-        key = (session, latest_version, latest_salt, recorded)
-        if self._message_key == key:
-            return self._message
-        progress = SyncProgress(
-            latest_version,
-            latest_salt,
-            self.server_version,
-            self.client_version,
-            recorded.client_version,
-            recorded.server_version,
-        )
-        head = download_head(session, progress, self.remaining_bytes, self.plain_size, self.packed_size)
-        self._message = head + self.body
-        self._message_key = key
-        return self._message
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class OpenRealm:
-    """Find the realm that the session's `path` names and say whether its user may use it."""
-
-    session: ServerSession
-    token: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AllocateIdent:
-    """Make a new file ident and salt, durably."""
-
-    session: ServerSession
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LoadClientFile:
-    """Read what is recorded about file `ident`, and the salt of version `latest_version`."""
-
-    session: ServerSession
-    ident: int
-    salt: int
-    latest_version: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class IntegrateUpload:
-    """Merge these changesets of file `ident` into the realm and record the cursors, in one transaction."""
-
-    session: ServerSession
-    ident: int
-    progress: Cursor
-    locked_version: int
-    entries: tuple[UploadEntry, ...]
-
-
-@dataclass(slots=True, eq=False)  # not frozen: there is one for each listener of each commit
-class ReadHistory:
-    """Read what file `ident` has not seen: versions above `begin` up to `end`."""
-
-    session: ServerSession
-    ident: int
-    begin: int
-    client_version: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CloseSession:
-    """The session is over."""
-
-    session: ServerSession
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ChangeView:
-    """Let file `ident` see what these queries select (flexible mode), or find what it sees already.
-
-    After IDENT `resume_at` is the client's download cursor: what was sent beyond it has been lost.
-    """
-
-    session: ServerSession
-    ident: int
-    query_version: int
-    query: str
-    resume_at: int | None = None
-
-
-@dataclass(slots=True, eq=False)
-class ReadView:
-    """Read what of the history above `begin` file `ident` is to see (flexible mode)."""
-
-    session: ServerSession
-    ident: int
-    begin: int
-    client_version: int
-
-
-Request: TypeAlias = (
-    OpenRealm | AllocateIdent | LoadClientFile | IntegrateUpload | ReadHistory | ChangeView | ReadView | CloseSession
-)
 SessionMessage: TypeAlias = Ident | FlexibleIdent | QueryChange | Upload | Mark | ClientError | TestCommand
 
 _ZERO: Final = Cursor(0, 0)
@@ -503,7 +327,7 @@ class ServerSession:
         if self.state is not SessionState.LOADING or claim is None:
             return
         self._claim = None
-        refusal = _check_ident(claim, file, self.user)
+        refusal = check_ident(claim, file, self.user)
         if refusal is not None or file is None:
             self.fail(*(refusal or (208, "")))
             return
@@ -570,31 +394,6 @@ class ServerSession:
         marks = self._marks
         while marks and self._has_sent and marks[0][1] <= self.server_version_sent:
             self._connection.send(encode(Mark(self.number, marks.pop(0)[0])))
-
-
-def _check_ident(claim: Ident | FlexibleIdent, file: ClientFile | None, user: str) -> tuple[int, str] | None:
-    """Return the error for what an IDENT claims, or None when all of it holds (merge.md §5.3, in its order)."""
-    if file is None:
-        return 208, f"this realm knows no file {claim.ident}"
-    if claim.salt == 0 or claim.salt != file.salt:
-        return 211, f"the salt of file {claim.ident} does not match"
-    if user != file.user:
-        return 223, f"file {claim.ident} was made by another user"
-    if claim.download_server_version < file.base_version:
-        return 209, f"download cursor {claim.download_server_version} is below {file.base_version}"
-    if file.is_expired:
-        return 222, f"file {claim.ident} has been away for too long"
-    if claim.download_server_version > file.current_version:
-        return 209, f"download cursor {claim.download_server_version} is beyond {file.current_version}"
-    if claim.download_client_version > file.client_version:
-        return 210, f"client version {claim.download_client_version} is beyond {file.client_version}"
-    if claim.download_server_version == 0 and claim.download_client_version != 0:
-        return 210, "a download cursor at server version 0 cannot include client versions"
-    if not claim.download_server_version <= claim.latest_version <= file.current_version:
-        return 209, f"latest version {claim.latest_version} does not exist or is below the download cursor"
-    if claim.latest_salt != file.latest_salt:
-        return 211, f"the salt of version {claim.latest_version} does not match: another history"
-    return None
 
 
 def _size(message: SessionMessage) -> int:

@@ -62,7 +62,7 @@ def check_comparable(left: Value, right: Value, at: int, compiler: Compiler) -> 
         )
     if one is two or PropertyType.MIXED in (one, two) or (one in NUMERIC and two in NUMERIC):
         return
-    raise compiler.place.error(f"values of type {one.name} and {two.name} cannot be compared", at)
+    raise compiler.place.error(f"{left.described}, cannot be compared with {right.described}", at)
 
 
 def prepare(const: Const, other: Value, compiler: Compiler, *, in_list: bool = False) -> Const | None:
@@ -78,7 +78,7 @@ def prepare(const: Const, other: Value, compiler: Compiler, *, in_list: bool = F
         message = f"an object of {compiler.title(const.value.class_name)} cannot be compared with a link to {compiler.title(other.target or '')}"
         raise compiler.place.error(message, const.at, QueryArgumentError)
     try:
-        return adapt(const, other.type, compiler.place)
+        return adapt(const, other, compiler.place)
     except QueryError:
         if in_list:
             return None

@@ -17,7 +17,7 @@ from hinterland.errors import QueryArgumentError, QueryError, ValueTypeError
 from hinterland.query.ast import Argument, Constant, ListLiteral, Literal, ObjectLiteral, RawKey
 from hinterland.query.literals import EarlyDate, number_of_text
 from hinterland.query.mixed_order import decimal_of
-from hinterland.query.operands import Const, Constants
+from hinterland.query.operands import Const, Constants, Value
 from hinterland.query.problems import Place, did_you_mean
 from hinterland.schema.types import ClassSchema, Schema
 from hinterland.values import (
@@ -183,19 +183,19 @@ class Arguments:
         return Const(Link(schema.name, key), PropertyType.LINK, is_argument, at=at)
 
 
-def _mismatch(const: Const, kind: PropertyType, place: Place, why: str = "") -> QueryError:
+def _mismatch(const: Const, other: Value, place: Place) -> QueryError:
     what = "null" if const.type is None else f"{const.value!r}"
-    message = f"{what} cannot be compared with a value of type {kind.name}{why}"
+    message = f"{what} cannot be compared with {other.described}"
     return place.error(message, const.at, QueryArgumentError if const.is_argument else QueryError)
 
 
-def adapt(const: Const, kind: PropertyType, place: Place) -> Const:
+def adapt(const: Const, other: Value, place: Place) -> Const:
     """Return the constant in the type it is compared with (spec rql.md §6.2).
 
     Raises:
         QueryError: It does not fit; an argument raises `QueryArgumentError`.
     """
-    own, value = const.type, const.value
+    own, value, kind = const.type, const.value, other.type
     if own is None or own is kind or kind is PropertyType.MIXED:
         if kind is PropertyType.FLOAT and own is kind:
             return Const(float(value), PropertyType.DOUBLE, const.is_argument, at=const.at)
@@ -203,12 +203,12 @@ def adapt(const: Const, kind: PropertyType, place: Place) -> Const:
     if own is PropertyType.STRING and kind in NUMERIC:
         number = number_of_text(value)
         if number is None:
-            raise _mismatch(const, kind, place)
+            raise _mismatch(const, other, place)
         return _number(const, number, kind)
     if own in _REAL and kind not in NUMERIC and value in (float("inf"), float("-inf")):
-        raise place.error(f"infinity cannot be compared with a value of type {kind.name}", const.at)
+        raise place.error(f"infinity cannot be compared with {other.described}", const.at)
     if own not in NUMERIC or kind not in NUMERIC:
-        raise _mismatch(const, kind, place)
+        raise _mismatch(const, other, place)
     if kind is PropertyType.INT and own in _REAL:
         if value in (float("inf"), float("-inf")):
             raise place.error("infinity cannot be compared with an int", const.at)

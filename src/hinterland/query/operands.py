@@ -127,6 +127,13 @@ class Value:
     full_text: bool = False
     text_index: tuple[str, str] | None = None
     """The row that holds a full-text indexed value, and the index's table."""
+    name: str = ""
+    """What messages call the property, such as `Person.age`; empty for what is computed."""
+
+    @property
+    def described(self) -> str:
+        """What messages say of it."""
+        return f"{self.name}, which is of type {self.type.name}" if self.name else f"a value of type {self.type.name}"
 
     def column(self) -> str:
         """Return the expression; for links, that of the live target."""

@@ -150,7 +150,15 @@ class Walker:
         index = self.catalog.text_index(self.schema.name, one.name) if one.full_text else None
         place = None if index is None else (f"{self.alias}._row", index)
         indexed = one.indexed or one.name == self.schema.key
-        return Value(column, one.type, nullable, indexed=indexed, full_text=one.full_text, text_index=place)
+        return Value(
+            column,
+            one.type,
+            nullable,
+            indexed=indexed,
+            full_text=one.full_text,
+            text_index=place,
+            name=f"{self._title}.{one.name}",
+        )
 
     # -- links -----------------------------------------------------------------------------------
 
@@ -328,7 +336,8 @@ class Walker:
         def live() -> str:
             return source.left_join(table, compiler.alias(), lambda name: f"{name}._row = {link}", link) + "._row"
 
-        value = Value(link, PropertyType.LINK, True, target.name, raw=link, live=live)
+        name = "" if self.last is None else self._so_far()
+        value = Value(link, PropertyType.LINK, True, target.name, raw=link, live=live, name=name)
         return self._typed(self._wrap(value), path)
 
     def _end_links(self, path: Path) -> One | Many:
@@ -453,7 +462,7 @@ class Walker:
         }[one.collection]
         source = Source(f"{table} AS {side}", [f"{side}.owner = {self.alias}._row"], [order])
         nullable = one.nullable or one.type is PropertyType.MIXED
-        return source, Value(sql, one.type, nullable)
+        return source, Value(sql, one.type, nullable, name=f"{self._title}.{one.name}")
 
     def _collection(self, one: Property, rest: list[Step | Index], path: Path) -> One | Many:
         """End at a collection of plain values, or inside one."""

@@ -30,6 +30,10 @@ class Statement:
         sql = self.sql
         return self._finished(f"{sql.prelude}SELECT {columns} {sql.body}{sql.ending}")
 
+    def rows(self, columns: str) -> tuple[str, list[Any]]:
+        """Return the statement that selects `columns` in whatever order is found first."""
+        return self._finished(f"{self.sql.prelude}SELECT {columns} {self._unordered}")
+
     @property
     def is_plain(self) -> bool:
         """Whether it only filters, so that rows come in the order of their numbers."""

@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from hinterland.errors import InvalidObjectError
+from hinterland.errors import CorruptFileError, InvalidObjectError
 from hinterland.realm.binding import synchronise
 from hinterland.store.side_table import DictionaryTable, ListTable, SetTable
 from hinterland.values import PropertyType
@@ -176,15 +176,21 @@ def fetch_elements(binding: Binding, attribute: Attribute, side: Side, page: Pag
     if len(found) > ELEMENTS_MAX:
         return None
     values: dict[int, list[Any]] = {row: [] for row in page.rows}
-    if is_dictionary:
-        for owner, key, value in found:
-            values[owner].append((key, value))
-    elif isinstance(side, SetTable):
-        for owner, value in found:
-            values[owner].append(side.shown(value))
-    else:
-        for owner, value in found:
-            values[owner].append(value)
+    try:
+        if is_dictionary:
+            for owner, key, value in found:
+                values[owner].append((key, value))
+        elif isinstance(side, SetTable):
+            for owner, value in found:
+                values[owner].append(side.shown(value))
+        else:
+            for owner, value in found:
+                values[owner].append(value)
+    except KeyError as error:  # SQLite trusts the order of what it reads
+        raise CorruptFileError(
+            f"{binding.realm.path} is damaged: elements of {binding.title}.{attribute.declared.attribute} are in disorder;"
+            " restore it from a backup or from the server"
+        ) from error
     binding.elements[attribute.index] = Elements(binding.side_stamp, values)
     if attribute.type is PropertyType.LINK:
         targets = {row[-1] for row in found}

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from hinterland.realm.objects import ObjectBase
     from hinterland.realm.realm import Realm
 
-__all__ = ["UNMANAGED", "Attempt", "Binding", "Image", "Unmanaged", "synchronise"]
+__all__ = ["UNMANAGED", "Attempt", "Binding", "Image", "Unmanaged", "no_property", "synchronise"]
 
 Image = Sequence[Any]
 Writer: TypeAlias = "Callable[[ObjectBase, Any], None]"
@@ -108,6 +108,14 @@ def synchronise(obj: ObjectBase) -> bool:
     return False
 
 
+def no_property(binding: Binding, name: str) -> str:
+    """Return what to say of a name that no property of a class has."""
+    from hinterland.query.problems import did_you_mean
+
+    names = (one.declared.attribute for one in binding.attributes.values())
+    return f"{binding.title} has no property {name!r}{did_you_mean(name, names)}"
+
+
 class Binding:
     """One class of one open realm.
 
@@ -117,7 +125,8 @@ class Binding:
         structure: Replaced whenever objects are added or removed.
         side_stamp: Replaced whenever a collection of one of its objects may have changed.
         thread: The only thread that may use the objects; 0 is never one, -1 after closing.
-        writers: The functions that change the single values, or refuse to.
+        is_writing: Whether the realm is in a write transaction.
+        writers: The functions that change the single values, or refuse to: `active_writers` or `refusing_writers`.
         name: The stored name of the class.
         title: The class in messages: its name in Python, with the stored one if that differs.
         singles: The attributes of the image, the key first.
@@ -131,7 +140,7 @@ class Binding:
         self.name = self.declaration.name
         self.title = self.declaration.title
         self.thread = realm._thread
-        self._is_writing = False
+        self.is_writing = False
         self.singles: tuple[Attribute, ...] = cls.__hinterland_singles__
         self.collections: tuple[Attribute, ...] = cls.__hinterland_collections__
         self.attributes: dict[str, Attribute] = {one.name: one for one in (*self.singles, *self.collections)}
@@ -139,7 +148,7 @@ class Binding:
         self.side_stamp = object()
         self.plans: dict[int, Any] = {}
         self.whole = WholeClass(self)
-        self._refusing_writers: list[Writer] = [self._refuse_write] * len(self.singles)
+        self.refusing_writers: list[Writer] = [self._refuse_write] * len(self.singles)
         self.attach()
 
     def attach(self) -> None:
@@ -167,8 +176,8 @@ class Binding:
         self.targets: list[Binding | None] = [None] * len(self.singles)
         self.has_generated_key = bool(self.singles) and self.singles[0].is_generated
         self.plans = {}
-        self._active_writers = [self._writer(place) for place in range(len(columns))]
-        self.is_writing = self.is_writing  # which chooses the writers
+        self.active_writers = [self._writer(place) for place in range(len(columns))]
+        self.writers = self.active_writers if self.is_writing else self.refusing_writers
         self.renew()
 
     def _finder(self) -> Callable[[Any], ObjectBase | None]:
@@ -222,9 +231,11 @@ class Binding:
 
     def keep(self) -> None:
         """Move to the snapshot that this realm's own commit made: fresh images stay so."""
-        self.stamp[0] = self.table.updates
-        self.stamp[1] = None
-        self.whole.clear()
+        stamp = self.stamp
+        stamp[0] = self.table.updates
+        stamp[1] = None
+        if self.whole.structure is not None:
+            self.whole.clear()
 
     def is_undone(self, stamp: list[Any], row: int) -> bool:
         """Return whether the row was made by a transaction that was rolled back."""
@@ -355,16 +366,6 @@ class Binding:
         return key_from_sql(self.key_type, obj._image[0])
 
     # -- writing ---------------------------------------------------------------------------------
-
-    @property
-    def is_writing(self) -> bool:
-        """Whether the realm is in a write transaction."""
-        return self._is_writing
-
-    @is_writing.setter
-    def is_writing(self, value: bool) -> None:
-        self._is_writing = value
-        self.writers = self._active_writers if value else self._refusing_writers
 
     def _refuse_write(self, obj: ObjectBase, raw: SqlValue) -> None:
         """Stand in for the writers outside write transactions."""

@@ -7,10 +7,11 @@ one, and `_items` becomes a copy of the stored values that is read again when it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
-from hinterland.errors import ValueTypeError
+from hinterland.errors import UsageError, ValueTypeError
 from hinterland.realm.adding import adopt, check_graph
 from hinterland.realm.ahead import dead_rows, elements
 from hinterland.realm.binding import Binding, synchronise
@@ -148,6 +149,14 @@ class Collection:
         """Turn this unmanaged collection into the managed one of an object that was just added."""
         self.__class__ = _MANAGED[self.__hinterland_collection__]
         self._bind(obj, attribute)
+
+    def _described(self, contents: Callable[[], object]) -> str:
+        """Return the contents behind the name of the class; that they cannot be read, if that is so."""
+        name = _UNMANAGED[self.__hinterland_collection__].__name__
+        try:
+            return f"{name}({contents()!r})"
+        except UsageError as error:  # a debugger that shows variables must not fail
+            return f"<{name}: {error}>"
 
     def _copy(self) -> Any:
         """Return the contents as a plain list or dict."""

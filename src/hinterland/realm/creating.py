@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hinterland.errors import DuplicateKeyError, UsageError, ValueTypeError
 from hinterland.realm import adding
-from hinterland.realm.binding import Binding, synchronise
+from hinterland.realm.binding import Binding, no_property, synchronise
 from hinterland.realm.collections import Collection
 from hinterland.realm.mixed import MixedDict, MixedList
 from hinterland.realm.objects import ObjectBase
@@ -45,7 +45,7 @@ def _create(realm: Realm, binding: Binding, value: Mapping[str, Any], update: st
     attributes = _attributes(binding)
     for name in value:
         if name not in attributes:
-            raise ValueTypeError(f"{binding.title} has no property {name!r}")
+            raise ValueTypeError(no_property(binding, name))
     key = binding.singles[0]
     given = next((value[name] for name in (key.declared.attribute, key.name) if name in value), None)
     if given is not None:
@@ -82,7 +82,7 @@ def unmanaged(realm: Realm, binding: Binding, value: Mapping[str, Any], update: 
     for name, each in value.items():
         one = attributes.get(name)
         if one is None:
-            raise ValueTypeError(f"{binding.title} has no property {name!r}")
+            raise ValueTypeError(no_property(binding, name))
         arguments[one.declared.attribute] = resolve(binding, one, each, update)
     made: ObjectBase = binding.cls(**arguments)
     return made
@@ -126,7 +126,7 @@ def assign(realm: Realm, obj: ObjectBase, one: Attribute, value: Any, update: st
             attributes = _attributes(target)
             for key, each in value.items():
                 if key not in attributes:
-                    raise ValueTypeError(f"{target.title} has no property {key!r}")
+                    raise ValueTypeError(no_property(target, key))
                 assign(realm, current, attributes[key], each, update)
             return
     resolved = resolve(obj._binding, one, value, update)

@@ -88,7 +88,7 @@ class Dict(Queried[T], Observed[KeyChanges], Collection, MutableMapping[str, T])
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"Dict({dict(self.items())!r})"
+        return self._described(lambda: dict(self.items()))
 
 
 @managed_class

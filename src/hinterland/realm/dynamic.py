@@ -120,6 +120,7 @@ def bind_undeclared(realm: Realm) -> None:
         cls = class_of(schema)
         binding = Binding(realm, cls)
         binding.is_writing = realm.is_in_write
+        binding.writers = binding.active_writers if binding.is_writing else binding.refusing_writers
         binding.stamp[1] = realm._attempt
         realm._bindings[schema.name] = realm._by_class[cls] = binding
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from hinterland.errors import QueryError
 from hinterland.realm.attributes import Attribute
-from hinterland.realm.binding import Binding
+from hinterland.realm.binding import Binding, no_property
 from hinterland.realm.tracking import Step, linking_rows
 from hinterland.values import PropertyType
 
@@ -102,6 +102,8 @@ def view_of(binding: Binding, key_paths: Sequence[str]) -> View:
         raise QueryError(f"key_paths is a sequence of texts: [{key_paths!r}]")
     root = View(binding.name, set())
     for path in key_paths:
+        if not isinstance(path, str):
+            raise QueryError(f"key_paths are texts such as 'employer.name', not {path!r}")
         _add(root, binding, path, path.split("."))
     return root
 
@@ -136,7 +138,7 @@ def _attribute(binding: Binding, path: str, name: str) -> Attribute:
         raise QueryError(
             f"key path {path!r}: {binding.declaration.python_name}.{name} is computed, and only stored properties are observed"
         )
-    raise QueryError(f"key path {path!r}: {binding.title} has no property {name}")
+    raise QueryError(f"key path {path!r}: {no_property(binding, name)}")
 
 
 def _target(binding: Binding, one: Attribute) -> Binding | None:

@@ -91,7 +91,7 @@ class List(Queried[T], Observed[Changes], Collection, MutableSequence[T]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"List({list(self)!r})"
+        return self._described(lambda: list(self))
 
 
 @managed_class

@@ -403,7 +403,10 @@ class _Node:
         return bytes([MIXED_LIST if isinstance(value, list) else MIXED_DICTIONARY]) + b"." * bool(value)
 
     def __repr__(self) -> str:
-        return repr(self._load())
+        try:
+            return repr(self._load())
+        except UsageError as error:  # a debugger that shows variables must not fail
+            return f"<{error}>"
 
 
 MISSING_RAW: Final = object()

@@ -147,6 +147,8 @@ class Notifier:
         """Add an observer of the realm's classes."""
         self._refuse_frozen()
         self._find_loop()
+        if not self._schema_observers:
+            self._schema = self._realm._store.schema
         number = next(_NUMBERS)
         self._schema_observers[number] = callback
 
@@ -261,6 +263,8 @@ class Notifier:
         others are told of that afterwards.
         """
         self._version = self._realm._store.version
+        if not (self._observations or self._observers or self._schema_observers):
+            return
         self._catch_up()
         quiet = {token._number for token in silent}
         for number in quiet & self._observations.keys():
@@ -289,6 +293,8 @@ class Notifier:
 
     def _tell_of_schema(self) -> None:
         """Call the observers of the classes, if those are other ones."""
+        if not self._schema_observers:
+            return
         before, self._schema = self._schema, self._realm._store.schema
         if self._schema is before or self._schema == before:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import get_ident
@@ -39,6 +39,7 @@ from hinterland.realm.snapshots import Snapshots
 from hinterland.realm.subscribed import Subscribed, check_file, subscription_book
 from hinterland.realm.sweep import Sweeps
 from hinterland.realm.writer import Reference, Writer
+from hinterland.realm.writing import Writing
 from hinterland.schema.types import Schema
 from hinterland.schema.validation import stored_names, validate
 from hinterland.store.sqlform import SqlValue
@@ -381,25 +382,14 @@ class Realm(Snapshots, FileCare, Attaching, Access, Subscribed):
 
     # -- writing ---------------------------------------------------------------------------------
 
-    @contextmanager
-    def write(self, *, without_notifying: Iterable[Token] = ()) -> Iterator[Realm]:
+    def write(self, *, without_notifying: Iterable[Token] = ()) -> AbstractContextManager[Realm]:
         """Open a write transaction; commit at the end, or roll back if an exception leaves the block.
 
         Args:
             without_notifying: Observations of this realm instance that need not be told, because
                 the program shows the change already.
         """
-        silent = tuple(without_notifying)
-        self._begin()
-        try:
-            yield self
-        except BaseException:
-            if self._transaction is not None:
-                self._rollback()
-                self._notifier.settle()
-            raise
-        if self._transaction is not None:
-            self._commit(silent)
+        return Writing(self, tuple(without_notifying))
 
     async def write_async(self, function: Callable[[Realm], R]) -> R:
         """Run `function(realm)` in a write transaction on the realm's writer thread.
@@ -422,11 +412,12 @@ class Realm(Snapshots, FileCare, Attaching, Access, Subscribed):
         self._check()
         if self._transaction is not None:
             raise UsageError(f"{self.path} is already in a write transaction; transactions cannot be nested")
-        before = self._store.version
+        store = self._store
+        before = store.version
         if self.is_frozen:
             raise ReadOnlyError(f"this instance of {self.path} is frozen; write to the live one, see thaw()")
         self._sweeps.settle()
-        transaction = self._store.begin_write()
+        transaction = store.begin_write()
         try:
             self._check_versions()
         except BaseException:
@@ -434,8 +425,8 @@ class Realm(Snapshots, FileCare, Attaching, Access, Subscribed):
             self._moved()
             raise
         self._transaction = transaction
-        self._changes_before = self._store.connection.total_changes
-        has_moved = self._store.version != before
+        self._changes_before = store.connection.total_changes
+        has_moved = store.version != before
         if has_moved:
             self._moved()
         self._attempt = Attempt()
@@ -446,9 +437,11 @@ class Realm(Snapshots, FileCare, Attaching, Access, Subscribed):
     def _rejoin(self) -> None:
         """Let bindings that were made inside the transaction take part in it."""
         self._first_rows = {name: table.next_row for name, table in self._store.tables.items()}
+        attempt = self._attempt
         for binding in self._bindings.values():
             binding.is_writing = True
-            binding.stamp[1] = self._attempt
+            binding.writers = binding.active_writers
+            binding.stamp[1] = attempt
 
     def _commit(self, silent: tuple[Token, ...] = ()) -> None:
         transaction = self._transaction
@@ -459,8 +452,9 @@ class Realm(Snapshots, FileCare, Attaching, Access, Subscribed):
             if self._book is not None:
                 self._book.store(transaction, version)
             transaction.flush()
-            self._store_changeset(transaction, version)
-            if store.connection.total_changes == self._changes_before:
+            if self._recorder is not None:
+                self._store_changeset(transaction, self._recorder, version)
+            if store.connection.total_changes == self._changes_before and not transaction.has_changed_schema:
                 transaction.rollback()
                 self._end()
                 if store.version != version - 1:  # somebody else's commit came in between
@@ -474,8 +468,9 @@ class Realm(Snapshots, FileCare, Attaching, Access, Subscribed):
             raise
         self._end()
         if store.version == version:
-            for binding in self._bindings.values():
-                if store.tables.get(binding.name) is binding.table:
+            tables = store.tables
+            for name, binding in self._bindings.items():
+                if tables.get(name) is binding.table:
                     binding.keep()
                 else:
                     binding.attach()
@@ -483,10 +478,7 @@ class Realm(Snapshots, FileCare, Attaching, Access, Subscribed):
             self._moved()
         self._notifier.deliver(silent)
 
-    def _store_changeset(self, transaction: WriteTransaction, version: int) -> None:
-        recorder = self._recorder
-        if recorder is None:
-            return
+    def _store_changeset(self, transaction: WriteTransaction, recorder: Recorder, version: int) -> None:
         changeset = recorder.take()
         if changeset:
             deleting.forget_asymmetric(self)
@@ -511,6 +503,7 @@ class Realm(Snapshots, FileCare, Attaching, Access, Subscribed):
             self._book.forget()
         for binding in self._bindings.values():
             binding.is_writing = False
+            binding.writers = binding.refusing_writers
 
     def _check_write(self) -> None:
         self._check()

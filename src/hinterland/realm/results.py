@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 from hinterland.errors import QueryError, UsageError, ValueTypeError
 from hinterland.realm import observing
 from hinterland.realm.ahead import note
-from hinterland.realm.binding import Binding, Image
+from hinterland.realm.binding import Binding, Image, no_property
 from hinterland.realm.conditions import Condition, Members, equality
 from hinterland.realm.objects import ObjectBase
 from hinterland.realm.sweep import Sweep
@@ -50,7 +50,7 @@ class Results(Tabular, Sequence[T], Generic[T]):
     over those that were there when it began and still exist.
     """
 
-    __slots__ = ("_binding", "_chain", "_compiled", "_conditions", "_count", "_members", "_rows")
+    __slots__ = ("_begun", "_binding", "_chain", "_compiled", "_conditions", "_count", "_members", "_rows")
 
     def __init__(
         self,
@@ -67,6 +67,7 @@ class Results(Tabular, Sequence[T], Generic[T]):
         self._members = members
         self._compiled: tuple[Any, Statement] | None = None
         self._count: tuple[Any, int] | None = None
+        self._begun: _Loop | None = None
         self._rows: tuple[Any, list[int]] | None = None
 
     # -- narrowing and ordering ------------------------------------------------------------------
@@ -189,7 +190,7 @@ class Results(Tabular, Sequence[T], Generic[T]):
         for one in self._binding.collections:
             if name in (one.declared.attribute, one.name):
                 raise QueryError(f"{one.where} is a collection; only single values can be compared and sorted")
-        raise QueryError(f"{self._binding.title} has no property {name}")
+        raise QueryError(no_property(self._binding, name))
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -278,7 +279,14 @@ class Results(Tabular, Sequence[T], Generic[T]):
         token = self._token()
         if known is not None and _same(known[0], token):
             return known[1]
-        count = int(self._fetch(binding, *self._statement().count())[0][0])
+        begun = self._begun
+        if begun is None:
+            count = int(self._fetch(binding, *self._statement().count())[0][0])
+        else:
+            self._begun = None
+            begun.stamp, begun.generation = binding.stamp, binding.table.updates
+            images = begun.images = self._images()
+            count = len(images)
         self._count = (token, count)
         return count
 
@@ -315,7 +323,25 @@ class Results(Tabular, Sequence[T], Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         self._ready()
-        return self._pages() if self._statement().is_plain else self._ordered()
+        is_plain = self._statement().is_plain
+        if is_plain and not self._has_conditions:
+            return self._pages()
+        begun = self._begun = _Loop()
+        return self._loop(begun, is_plain=is_plain)
+
+    def _loop(self, begun: _Loop, *, is_plain: bool) -> Iterator[T]:
+        """Iterate over what `__len__` found since, if it was asked, as `list(results)` does."""
+        if self._begun is begun:
+            self._begun = None
+        images = begun.images
+        if images is not None:
+            self._ready()
+            return (yield from self._cut(images, begun.stamp, begun.generation))
+        return (yield from self._pages() if is_plain else self._ordered())
+
+    def _images(self) -> list[Any]:
+        """Return all images, in the order of the query."""
+        return self._fetch(self._binding, *self._statement().select(self._columns))
 
     def _pages(self) -> Iterator[T]:
         """Iterate in row order, page by page, over the rows that are there now (see `realm.sweep`)."""
@@ -365,8 +391,11 @@ class Results(Tabular, Sequence[T], Generic[T]):
     def _ordered(self) -> Iterator[T]:
         """Iterate in the order of the query, whose images are fetched at once."""
         binding = self._ready()
-        images = self._fetch(binding, *self._statement().select(self._columns))
-        stamp, generation = binding.stamp, binding.table.updates
+        return self._cut(self._images(), binding.stamp, binding.table.updates)
+
+    def _cut(self, images: list[Any], stamp: Any, generation: Any) -> Iterator[T]:
+        """Iterate over the objects of many images, which form several pages."""
+        binding = self._binding
         for start in range(0, len(images), _PAGE):
             page = images[start : start + _PAGE]
             note(binding, page)
@@ -437,7 +466,11 @@ class Results(Tabular, Sequence[T], Generic[T]):
         return self._all_rows().count(value._row)
 
     def __repr__(self) -> str:
-        return f"<Results of {self._binding.declaration.python_name}, {len(self)} objects>"
+        try:
+            size = f"{len(self)} objects"
+        except UsageError as error:  # a debugger that shows variables must not fail
+            size = str(error)
+        return f"<Results of {self._binding.declaration.python_name}, {size}>"
 
     # -- aggregates ------------------------------------------------------------------------------
 
@@ -547,7 +580,7 @@ class Results(Tabular, Sequence[T], Generic[T]):
         known = {one.declared.attribute for one in (*self._binding.singles, *self._binding.collections)}
         for name in values:
             if name not in known:
-                raise ValueTypeError(f"{self._binding.title} has no property {name!r}")
+                raise ValueTypeError(no_property(self._binding, name))
         count = 0
         for obj in self:
             for name, value in values.items():
@@ -565,6 +598,21 @@ class Results(Tabular, Sequence[T], Generic[T]):
             return len(rows)
         delete_rows(self._binding, rows)
         return len(rows)
+
+
+class _Loop:
+    """A loop over results that was begun and has not come to its first object.
+
+    `list(results)` asks for an iterator, then for the length, then for the objects. So whoever asks for a length
+    that is not known while a loop waits gets what the loop will need, and the query runs once.
+    """
+
+    __slots__ = ("generation", "images", "stamp")
+
+    def __init__(self) -> None:
+        self.images: list[Any] | None = None
+        self.stamp: Any = None
+        self.generation: Any = None
 
 
 def _querying() -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from hinterland.errors import SchemaError
 from hinterland.realm.migrating import migrate, open_old
 from hinterland.realm.subscribed import prepare_subscriptions
-from hinterland.schema.difference import Difference, describe, difference
+from hinterland.schema.difference import Difference, IncompatibleClassError, describe, difference
 from hinterland.schema.types import ClassSchema, Property, Schema
 from hinterland.store import text_index
 from hinterland.store.schema_change import change_property, is_nullability_only
@@ -92,7 +92,12 @@ def _plan(realm: Realm, wanted: Schema) -> _Plan:
     elif not migrates and not configuration.delete_if_migration_needed:
         advice = f"raise schema_version above {stored} and pass a migration, or give the new property another name"
     titles = _titles(realm)
-    missing = difference(store.schema, wanted, advice=advice, titles=titles)
+    try:
+        missing = difference(store.schema, wanted, advice=advice, titles=titles)
+    except IncompatibleClassError:
+        if configuration.delete_if_migration_needed:
+            raise MigrationNeeded from None
+        raise
     if configuration.delete_if_migration_needed and (migrates or missing.changes):
         raise MigrationNeeded
     if configuration.migration is None:

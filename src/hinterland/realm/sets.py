@@ -97,7 +97,7 @@ class Set(Queried[T], Observed[Changes], Collection, MutableSet[T]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"Set({list(self)!r})"
+        return self._described(lambda: list(self))
 
 
 def _refuse_nested(one: Collection, value: Any) -> None:

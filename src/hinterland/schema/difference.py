@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from hinterland.errors import SchemaError
 from hinterland.schema.types import ClassSchema, Property, Schema
 
-__all__ = ["Difference", "difference"]
+__all__ = ["Difference", "IncompatibleClassError", "difference"]
+
+
+class IncompatibleClassError(SchemaError):
+    """No migration makes a class of the file the declared one."""
 
 
 @dataclass(slots=True)
@@ -39,7 +44,8 @@ def difference(
         titles: What messages call the classes, by stored name.
 
     Raises:
-        SchemaError: A class exists in another form or, with `advice`, a property; names both forms.
+        IncompatibleClassError: A class exists in another form, or its primary key does; names both forms.
+        SchemaError: With `advice`, a property exists in another form.
     """
     found = Difference()
     titles = titles or {}
@@ -51,12 +57,12 @@ def difference(
             continue
         known = stored[one.name]
         if known.kind is not one.kind:
-            raise SchemaError(
+            raise IncompatibleClassError(
                 f"class {title} is {known.kind.name.lower()} in the realm and declared {one.kind.name.lower()};"
                 " give the new class another name"
             )
         if known.key != one.key:
-            raise SchemaError(
+            raise IncompatibleClassError(
                 f"class {title} has the primary key {known.key or 'nothing'} in the realm"
                 f" and is declared with {one.key or 'nothing'}; give the new class another name, and copy the objects"
             )
@@ -66,8 +72,10 @@ def difference(
                 found.properties.append((one.name, each))
                 continue
             if _form(old) != _form(each):
-                if advice is not None or one.key == each.name:
-                    raise SchemaError(_refusal(title, old, each, is_key=one.key == each.name, advice=advice or ""))
+                if one.key == each.name:
+                    raise IncompatibleClassError(_refusal(title, old, each, _KEY_ADVICE))
+                if advice is not None:
+                    raise SchemaError(_refusal(title, old, each, advice))
                 found.changes.append((one.name, old, each))
                 continue
             # An index that is no longer declared stays: another program may want it.
@@ -82,11 +90,11 @@ def _form(one: Property) -> tuple[object, ...]:
     return one.type, one.collection, one.target, one.nullable
 
 
-def _refusal(title: str, old: Property, new: Property, *, is_key: bool, advice: str) -> str:
-    what = f"{title}.{new.name} is {describe(old)} in the realm and declared {describe(new)}; "
-    if is_key:
-        return what + "a primary key cannot change: declare a class of another name, and copy the objects"
-    return what + advice
+_KEY_ADVICE: Final = "a primary key cannot change: declare a class of another name, and copy the objects"
+
+
+def _refusal(title: str, old: Property, new: Property, advice: str) -> str:
+    return f"{title}.{new.name} is {describe(old)} in the realm and declared {describe(new)}; {advice}"
 
 
 def describe(one: Property) -> str:

@@ -74,6 +74,7 @@ class App:
             PathPermissions(self.directory),
             self.office.data.realm_file,
             self._realms.delete,
+            self._realms.connected_files,
         )
         self._http = Starlette(
             routes=[

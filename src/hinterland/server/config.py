@@ -13,7 +13,7 @@ from hinterland.server.mail import ConsoleMail, MailSender, MailTexts, SmtpMail
 from hinterland.server.providers import Anonymous, ApiKeys, Nickname, Password, Provider
 from hinterland.server.rate_limits import RateLimits
 
-__all__ = ["Config"]
+__all__ = ["Config", "duration_s"]
 
 _MIB = 1024 * 1024
 
@@ -35,6 +35,14 @@ class Config:
         public_url: How clients reach the server, if that differs from the request's Host header.
         history_ttl: For how long a client may be away before its place in the history is given up,
             for example "30d"; None keeps everything.
+        view_ttl: For how long a client of a query-based realm may be away before the server forgets what it has seen,
+            and sends everything anew; None remembers for ever.
+        subscriptions_max: How many subscriptions a client may have in a query-based realm.
+        queries_bytes_max: How long they may be, all together.
+        scan_objects_max: Classes with more objects may only be asked what an index serves.
+        allow_scans: Whether queries may look at all objects of a class, however many there are.
+        bootstraps_max: To how many clients results of new subscriptions are prepared and sent at the same time;
+            others wait for their turn.
         access_token_ttl_s: How long an access token is valid.
         refresh_token_ttl_s: How long a login lasts without being used.
         rotation_grace_s: For how long a rotated refresh token may still be used after its successor was.
@@ -63,6 +71,12 @@ class Config:
     rate_limits: RateLimits = field(default_factory=RateLimits)
     public_url: str | None = None
     history_ttl: str | None = None
+    view_ttl: str | None = "60d"
+    subscriptions_max: int = 1_000
+    queries_bytes_max: int = _MIB
+    scan_objects_max: int = 100_000
+    allow_scans: bool = False
+    bootstraps_max: int = 32
     access_token_ttl_s: int = 600
     refresh_token_ttl_s: int = 60 * 86_400
     rotation_grace_s: float = 60
@@ -82,7 +96,10 @@ class Config:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:
             raise ConfigurationError(f"port {self.port} is not between 0 and 65535")
-        for name in ("access_token_ttl_s", "refresh_token_ttl_s", "open_realms_max", "idle_timeout_s"):
+        for name in (
+            "access_token_ttl_s", "refresh_token_ttl_s", "open_realms_max", "idle_timeout_s", "subscriptions_max",
+            "queries_bytes_max", "scan_objects_max", "bootstraps_max",
+        ):  # fmt: skip
             if getattr(self, name) <= 0:
                 raise ConfigurationError(f"{name} must be positive, not {getattr(self, name)}")
         for name in ("message_bytes_max", "body_bytes_max", "backlog_bytes_max"):
@@ -109,6 +126,7 @@ class Config:
         if len(set(names)) != len(names):
             raise ConfigurationError(f"two auth providers have the same name: {', '.join(names)}")
         self.history_ttl_s  # noqa: B018 - raises if malformed
+        self.view_ttl_s  # noqa: B018 - likewise
 
     @property
     def providers(self) -> Sequence[Provider]:
@@ -130,13 +148,12 @@ class Config:
     @property
     def history_ttl_s(self) -> float | None:
         """`history_ttl` in seconds."""
-        if self.history_ttl is None:
-            return None
-        number, unit = self.history_ttl[:-1], self.history_ttl[-1:]
-        factor = {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(unit)
-        if factor is None or not number.isdigit() or int(number) == 0:
-            raise ConfigurationError(f"history_ttl {self.history_ttl!r} is not a duration such as 30d, 12h or 90m")
-        return int(number) * factor
+        return None if self.history_ttl is None else duration_s("history_ttl", self.history_ttl)
+
+    @property
+    def view_ttl_s(self) -> float | None:
+        """`view_ttl` in seconds; None for "never"."""
+        return None if self.view_ttl in (None, "never") else duration_s("view_ttl", self.view_ttl)
 
     @property
     def workers_effective(self) -> int:
@@ -160,6 +177,19 @@ class Config:
 
 
 _NOT_TEXT: Final = frozenset({"auth", "mail_texts", "rate_limits"})
+
+
+def duration_s(name: str, text: str) -> float:
+    """Return in seconds a duration such as "30d", which is called `name` in what is raised.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    number, unit = text[:-1], text[-1:]
+    factor = {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(unit)
+    if factor is None or not number.isdigit() or int(number) == 0:
+        raise ConfigurationError(f"{name} {text!r} is not a duration such as 30d, 12h or 90m")
+    return int(number) * factor
 
 
 def _parse(name: str, kind: str, text: str) -> object:

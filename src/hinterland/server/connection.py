@@ -16,15 +16,8 @@ from typing import Any, Final, Protocol, TypeAlias
 from hinterland.errors import HinterlandError, ProtocolError
 from hinterland.protocol.messages import parse_from_client, size_of
 from hinterland.protocol.server_connection import ServerConnection
-from hinterland.protocol.server_session import (
-    MESSAGE_BYTES,
-    CloseSession,
-    IntegrateUpload,
-    OpenRealm,
-    Request,
-    ServerSession,
-    SessionState,
-)
+from hinterland.protocol.server_requests import CloseSession, IntegrateUpload, OpenRealm, Request
+from hinterland.protocol.server_session import MESSAGE_BYTES, ServerSession, SessionState
 from hinterland.server.paths import IllegalPathError, proper_path
 from hinterland.server.realm_file import Job
 from hinterland.server.realms import LiveRealm, Realms
@@ -312,6 +305,15 @@ class ClientConnection:
             self.machine.withhold(session, self._sending)
             session.fail(206, f"user {self.principal.user!r} may no longer open {session.path!r}")
             self.pump()
+
+    def interrupt(self, session: ServerSession) -> None:
+        """End a session that its client is to resume: what its user may see of the realm has changed.
+
+        What was not sent yet is not sent; the client is then told what makes the difference.
+        """
+        self.machine.withhold(session, self._sending)
+        session.fail(200, "what its user may see has changed")
+        self.pump()
 
     def expel(self, code: int, *, is_revoked: bool) -> None:
         """End the connection: its token is no longer good. What was not sent yet is not sent.

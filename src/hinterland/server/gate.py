@@ -163,6 +163,7 @@ class Gate:
                 newest = self._office.directory.changes.newest()
                 self._office.keys.reload()
                 self._review(self._all(), self._realms.matching("/*"))
+                self._realms.everything_changed()
                 self._seen = newest
             elif changes:
                 self._act_on(changes)
@@ -179,6 +180,9 @@ class Gate:
         for change in changes:
             if change.kind == "user":
                 connections |= self._by_user.get(change.subject, set())
+                self._realms.user_changed(change.subject)
+            elif change.kind == "rules":
+                self._realms.rules_changed(change.subject)
             elif change.kind == "login":
                 connections |= self._by_login.get(change.subject, set())
             elif change.kind in ("grant", "realm"):

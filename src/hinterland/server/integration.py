@@ -17,8 +17,8 @@ from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import Changeset
 from hinterland.merge.touch import Touched, TouchIndex, touched
 from hinterland.merge.transformer import Incoming, Local, transform
+from hinterland.protocol.client_file import Cursor
 from hinterland.protocol.codec import UploadEntry
-from hinterland.protocol.server_session import Cursor
 from hinterland.server.schema_guard import check_schema_unchanged
 from hinterland.store.applier import apply
 from hinterland.store.server_history import SERVER_IDENT, ClientRecord, HistoryEntry, Newest, ServerHistory

@@ -16,23 +16,26 @@ from typing import Final, NamedTuple, TypeAlias
 
 from hinterland.changeset.instructions import Changeset, Instruction
 from hinterland.errors import ChangesetError, StorageError
+from hinterland.permissions.system_classes import SYSTEM_QUERIES
+from hinterland.protocol.client_file import ClientFile, Cursor
+from hinterland.protocol.history_batch import HistoryBatch
 from hinterland.protocol.server_flexible_session import FlexibleSession, ViewBatch, ViewChange
-from hinterland.protocol.server_session import (
+from hinterland.protocol.server_requests import (
     AllocateIdent,
     ChangeView,
-    ClientFile,
-    Cursor,
-    HistoryBatch,
     IntegrateUpload,
     LoadClientFile,
     ReadHistory,
     ReadView,
-    ServerSession,
 )
+from hinterland.protocol.server_session import ServerSession
 from hinterland.server.integration import Integrator
 from hinterland.server.layout import TYPE_SETTING
 from hinterland.server.schema_guard import SchemaChangeRefusedError, is_schema_only
 from hinterland.server.tail import DOWNLOAD_BYTES_MAX, TailEntry, make_batch, tail_entry
+from hinterland.server.views.access import Access
+from hinterland.server.views.limits import ViewLimits
+from hinterland.server.views.queries import asks_for_permissions
 from hinterland.server.views.tables import ViewTables
 from hinterland.server.views.views import ViewPolicy, Views
 from hinterland.store.collector import collector_paused
@@ -46,6 +49,8 @@ _log = logging.getLogger("hinterland.server")
 
 Job: TypeAlias = AllocateIdent | LoadClientFile | IntegrateUpload | ReadHistory | ChangeView | ReadView
 
+_CLOSED: Final = 200
+_CHANGED: Final = "what its user may see has changed"
 _BUSY: Final = 201
 _BAD_CHANGESET: Final = 212
 _INVALID_SCHEMA_CHANGE: Final = 225
@@ -111,6 +116,7 @@ class RealmFile:
         clock: Gives Unix time in seconds.
         download_bytes_max: Limit for the changesets of one DOWNLOAD that holds several.
         view_policy: Who may see and write what in a query-based realm.
+        view_limits: What its clients' queries may cost.
         is_to_be_query_based: The type of a realm that has had no client yet, if that was decided elsewhere.
     """
 
@@ -123,14 +129,20 @@ class RealmFile:
         clock: Callable[[], float],
         download_bytes_max: int = DOWNLOAD_BYTES_MAX,
         view_policy: ViewPolicy | None = None,
+        view_limits: ViewLimits | None = None,
         is_to_be_query_based: bool = False,
     ) -> None:
         self.store = store
         self._view_policy = view_policy
+        self._view_limits = view_limits or ViewLimits()
         self._download_bytes_max = download_bytes_max
         self._make_salt = make_salt
         self._clock = clock
         self._holders: weakref.WeakValueDictionary[int, ServerSession] = weakref.WeakValueDictionary()
+        self._viewers: weakref.WeakSet[FlexibleSession] = weakref.WeakSet()
+        """Sessions that were told what they see: they must hear of it when that changes."""
+        self._doubtful: set[str] | None = set()
+        """Users whose sessions may see something else now; None for all."""
         self._history = ServerHistory(store.connection)
         if not self._history.exists:
             with store.begin_write() as transaction:
@@ -153,6 +165,7 @@ class RealmFile:
             version_salt=self._version_salt,
             clock=self._clock,
             policy=self._view_policy,
+            limits=self._view_limits,
             download_bytes_max=self._download_bytes_max,
         )
         self._integrator = self._views.integrator
@@ -170,6 +183,53 @@ class RealmFile:
     def is_query_based(self) -> bool:
         """Whether clients subscribe to queries, and see what those select only."""
         return self._views is not None
+
+    # -- permissions -----------------------------------------------------------------------------
+
+    def renew_access(self, change: Callable[[Access], None]) -> None:
+        """Let something that decisions rest on be changed: rules, or what is known of a user."""
+        if self._view_policy is not None:
+            change(self._view_policy.access)
+            self._note_changed_access()
+
+    def take_stale(self) -> list[FlexibleSession]:
+        """Return the sessions whose users may see something else than these were told, since the last call.
+
+        They are to be closed; when the client resumes, it gets what makes the difference.
+        """
+        doubtful, self._doubtful = self._doubtful, set()
+        found: list[FlexibleSession] = []
+        if self._views is not None and doubtful != set():
+            self._views.load()
+            for session in list(self._viewers):
+                if doubtful is None or session.user in doubtful:
+                    client = self._history.client(session.ident)
+                    if client is not None and (self._problem(session) or self._views.is_stale(client)):
+                        found.append(session)
+                        self._viewers.discard(session)
+        return found
+
+    def _note_changed_access(self) -> None:
+        changed = () if self._views is None else self._views.take_changed_users()
+        if changed is None:
+            self._doubtful = None
+        elif self._doubtful is not None:
+            self._doubtful.update(changed)
+
+    def _problem(self, session: ServerSession) -> str:
+        """Return why a session cannot be served, whatever it wants."""
+        if self._view_policy is None or not isinstance(session, FlexibleSession):
+            return ""
+        return self._view_policy.access.problem(session.user)
+
+    def _refusal(self, session: ServerSession, client: ClientRecord | None = None) -> Refusal | None:
+        """Refuse a session that cannot be served, or that was told that it sees something else than it may."""
+        problem = self._problem(session)
+        if problem:
+            return Refusal(_BUSY, problem)
+        if client is not None and self._views is not None and self._views.is_stale(client):
+            return Refusal(_CLOSED, _CHANGED)
+        return None
 
     def take_affected(self) -> set[int]:
         """Return the groups of a query-based realm whose clients have something new to see since the last call."""
@@ -206,6 +266,7 @@ class RealmFile:
             size = sum(len(e.changeset) for job in jobs if type(job) is IntegrateUpload for e in job.entries)
             with collector_paused(size):
                 self._process_writes(jobs, answers)
+            self._note_changed_access()
         for number, job in enumerate(jobs):
             if number in answers:
                 continue
@@ -234,11 +295,9 @@ class RealmFile:
         try:
             with self.store.begin_write() as transaction:
                 if self._views is not None:
-                    self._views.load()
-                instructions = make(self.store)
-                if instructions:
-                    timestamp = max(0, int((self._clock() - EPOCH_S) * 1000))
-                    self._integrator.commit_own(transaction, Changeset(list(instructions)), timestamp)
+                    self._views.begin()
+                self._commit_own(transaction, make(self.store))
+            self._note_changed_access()
         except BaseException:
             self._integrator.forget()
             raise
@@ -250,7 +309,7 @@ class RealmFile:
         try:
             with self.store.begin_write() as transaction:
                 if self._views is not None:
-                    self._views.load()
+                    self._views.begin()
                 for number, job in enumerate(jobs):
                     if isinstance(job, AllocateIdent):
                         answers[number] = self._allocate(transaction, job)
@@ -262,6 +321,10 @@ class RealmFile:
                         answers[number] = self._upload(transaction, job)
                         if isinstance(answers[number], Refusal):
                             job.session.has_lost_upload = True
+                if self._views is not None and self._views.has_new_schema():
+                    transaction.flush()
+                    users = sorted({session.user for session in self._viewers})
+                    self._commit_own(transaction, self._views.access.enrolments(users))
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing was written
             is_known = isinstance(error, StorageError | sqlite3.Error)
             _log.error("%s: %s", self.store.path, error, exc_info=None if is_known else error)
@@ -273,7 +336,7 @@ class RealmFile:
             self.store.end_read()  # a pinned snapshot would keep SQLite from reusing the log
 
     def _allocate(self, transaction: WriteTransaction, job: AllocateIdent) -> FileIdent | Refusal:
-        refusal = self._check_type(job.session)
+        refusal = self._check_type(job.session) or self._refusal(job.session)
         if refusal is not None:
             return refusal
         if self.store.setting(TYPE_SETTING) is None:
@@ -309,6 +372,10 @@ class RealmFile:
         if job.session.has_lost_upload:
             return Refusal(_BUSY, "an earlier upload was refused")
         self._views.load()
+        refusal = self._refusal(job.session, client if job.resume_at is None else None)
+        if refusal is not None:
+            return refusal
+        self._prepare_permissions(transaction, job)
         try:
             with transaction.savepoint():
                 change = self._views.change(transaction, client, job)
@@ -319,13 +386,39 @@ class RealmFile:
             _log.warning("%s: queries of file %d refused: %.500s", self.store.path, job.ident, error)
             self._views.undo_change()
             return ViewChange(job.query_version, problem=f"Invalid query: it cannot be evaluated: {error}")
-        return change or Refusal(_UNKNOWN_VIEW, f"what file {job.ident} sees is not known")
+        if change is None:
+            return Refusal(_UNKNOWN_VIEW, f"what file {job.ident} sees is not known")
+        if isinstance(job.session, FlexibleSession):
+            self._viewers.add(job.session)
+        return change
+
+    def _prepare_permissions(self, transaction: WriteTransaction, job: ChangeView) -> None:
+        """See to it that the realm knows a user who comes, and has the classes of permissions if they are asked for."""
+        assert self._views is not None
+        access = self._views.access
+        transaction.flush()
+        if asks_for_permissions(job.query) and any(name not in self.store.schema for name in SYSTEM_QUERIES):
+            self._commit_own(transaction, access.foundation())
+            users = {job.session.user, *(session.user for session in self._viewers)}
+            self._commit_own(transaction, access.enrolments(sorted(users)))
+        elif job.resume_at is not None:
+            self._commit_own(transaction, access.enrolments([job.session.user]))
+
+    def _commit_own(self, transaction: WriteTransaction, instructions: Sequence[Instruction]) -> None:
+        """Let the server itself change the realm, as part of a transaction."""
+        if instructions:
+            timestamp = max(0, int((self._clock() - EPOCH_S) * 1000))
+            self._integrator.commit_own(transaction, Changeset(list(instructions)), timestamp)
+            transaction.flush()
+            if self._views is not None:
+                self._views.load()
 
     def _read_view(self, job: ReadView) -> ViewBatch | Refusal:
         client = self._history.client(job.ident)
         if self._views is None or client is None:
             return Refusal(_BUSY, "this realm keeps no views")
-        return self._views.read(client, job)
+        refusal = self._refusal(job.session, client)
+        return refusal or self._views.read(client, job) or Refusal(_CLOSED, _CHANGED)
 
     def _upload(self, transaction: WriteTransaction, job: IntegrateUpload) -> Cursor | Refusal:
         if self._holders.get(job.ident, job.session) is not job.session:
@@ -337,6 +430,9 @@ class RealmFile:
         client = self._history.client(job.ident)
         if client is None or not client.last_seen:
             return Refusal(222, f"file {job.ident} has expired")
+        refusal = self._refusal(job.session, client)
+        if refusal is not None:
+            return refusal
         now_s = int(self._clock())
         session = job.session
         is_undone = self._views is not None and session.can_read  # what may not be written is undone at the client
@@ -396,7 +492,7 @@ class RealmFile:
         return Refusal(_BAD_CHANGESET, str(error))
 
     def _load(self, job: LoadClientFile) -> ClientFile | Refusal | None:
-        refusal = self._check_type(job.session)
+        refusal = self._check_type(job.session) or self._refusal(job.session)
         if refusal is not None:
             return refusal
         client = self._history.client(job.ident)

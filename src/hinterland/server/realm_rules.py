@@ -39,7 +39,7 @@ def load_rules(directory: DataDirectory, path: str) -> Rules | None:
 
 
 def install_rules(directory: DataDirectory, path: str, file: str | Path, *, is_unchecked: bool = False) -> None:
-    """Check a document and make it the rules of the realm at a path; a server that runs reads them when it next starts.
+    """Check a document and make it the rules of the realm at a path; a server that runs must be told.
 
     Args:
         directory: The data directory.

@@ -12,28 +12,30 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hinterland.errors import HinterlandError
+from hinterland.errors import HinterlandError, RulesError
+from hinterland.permissions.rules import Rules
 from hinterland.protocol.server_flexible_session import FlexibleSession
-from hinterland.protocol.server_session import (
-    AllocateIdent,
-    ChangeView,
-    IntegrateUpload,
-    LoadClientFile,
-    ReadHistory,
-    ServerSession,
-    SessionState,
-)
+from hinterland.protocol.server_requests import AllocateIdent, ChangeView, IntegrateUpload, LoadClientFile, ReadHistory
+from hinterland.protocol.server_session import ServerSession, SessionState
 from hinterland.server.access import covers
 from hinterland.server.config import Config
 from hinterland.server.directory import Directory
 from hinterland.server.layout import PATH_SETTING, DataDirectory
+from hinterland.server.realm_access import RealmAccess
 from hinterland.server.realm_file import Answer, Job, RealmFile, Refusal, deliver
+from hinterland.server.realm_rules import load_rules
+from hinterland.server.subjects import subjects
 from hinterland.server.tail import TAIL_BYTES_MAX, HistoryTail, TailEntry
+from hinterland.server.tokens import Principal
+from hinterland.server.views.access import Access
+from hinterland.server.views.limits import ViewLimits
 from hinterland.server.views.tables import EVERYBODY
+from hinterland.server.views.views import ViewPolicy
 from hinterland.store.store import Store
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ ACK_DELAY_S: Final = 5.0
 """For so long an upload without changesets may stay unrecorded."""
 
 _SALT_MAX: Final = 2**63 - 1
+_EVERYBODY: Final = ""
 
 
 def make_salt() -> int:
@@ -67,6 +70,7 @@ class LiveRealm:
     __slots__ = (
         "ack_timer",
         "acks",
+        "chores",
         "file",
         "file_path",
         "holders",
@@ -94,6 +98,8 @@ class LiveRealm:
         self.holders: dict[int, ServerSession] = {}  # by client file ident: the session that has it
         self.tail = HistoryTail()
         self.jobs: list[tuple[Job, ClientConnection]] = []
+        self.chores: dict[str, Callable[[RealmFile], None]] = {}
+        """What is to be done with the open file before the next batch of jobs, by the user whom it is about."""
         # Uploads without changesets only say how far a client has come. Listeners send one after each
         # DOWNLOAD, so they wait here and are recorded together: losing one costs nothing.
         self.acks: dict[int, tuple[IntegrateUpload, ClientConnection]] = {}
@@ -106,7 +112,7 @@ class LiveRealm:
 class _Outcome:
     """What a worker thread brings back."""
 
-    __slots__ = ("affected", "answers", "file", "new_entries")
+    __slots__ = ("affected", "answers", "file", "new_entries", "stale")
 
     def __init__(
         self,
@@ -114,9 +120,12 @@ class _Outcome:
         answers: list[Answer],
         new_entries: list[TailEntry],
         affected: set[int] | None = None,
+        stale: Sequence[ServerSession] = (),
     ) -> None:
         self.affected = affected
         """The groups of a query-based realm that changed; None when all sessions are to be told."""
+        self.stale = stale
+        """The sessions whose users may see something else than these were told."""
         self.file = file
         self.answers = answers
         self.new_entries = new_entries
@@ -128,7 +137,7 @@ class Realms:
     Args:
         config: Limits and durability.
         data: Where the files are.
-        directory: Has the list of realms, with their types.
+        directory: Has the list of realms, with their types, and the users.
     """
 
     def __init__(self, config: Config, data: DataDirectory, directory: Directory) -> None:
@@ -140,6 +149,8 @@ class Realms:
         self._workers = ThreadPoolExecutor(config.workers_effective, thread_name_prefix="hinterland-realm")
         self._version_salt = make_salt()
         self._is_closing = False
+        self._operators: set[str] = set()
+        """Those who are no users of the directory, and whose tokens say that they are admins."""
 
     def join(self, path: str, session: ServerSession, connection: ClientConnection) -> LiveRealm:
         """Add a session to the realm at a proper path."""
@@ -147,7 +158,58 @@ class Realms:
         if realm is None:
             realm = self._live[path] = LiveRealm(path, self._data.realm_file(path))
         realm.sessions[session] = connection
+        self._note_operator(connection.principal)
         return realm
+
+    def _note_operator(self, principal: Principal) -> None:
+        if principal.is_admin is not (principal.user in self._operators):
+            (self._operators.add if principal.is_admin else self._operators.discard)(principal.user)
+            self.user_changed(principal.user)
+
+    # -- permissions in query-based realms -------------------------------------------------------
+
+    def user_changed(self, user: str) -> None:
+        """Something else is known of a user now: whether it is an admin, roles, metadata."""
+        for realm in self._live.values():
+            if self._has_views(realm):
+                realm.chores[user] = lambda file: file.renew_access(lambda access: access.forget(user))
+                if any(session.user == user for session in realm.sessions):
+                    self._start_if_idle(realm)
+
+    def everything_changed(self) -> None:
+        """Something else may be known of any user, and of any realm's rules."""
+        for path in list(self._live):
+            self.rules_changed(path)
+
+    def rules_changed(self, path: str) -> None:
+        """The realm at a proper path has other rules, or all that decisions rest on may be other."""
+        realm = self._live.get(path)
+        if realm is None or not self._has_views(realm):
+            return
+
+        def read_again(access: Access) -> None:
+            assert isinstance(access, RealmAccess)
+            rules, problem = self._read_rules(path)
+            access.set_rules(rules, problem=problem)
+            access.forget()
+
+        realm.chores = {_EVERYBODY: lambda file: file.renew_access(read_again)}
+        self._start_if_idle(realm)
+
+    def _has_views(self, realm: LiveRealm) -> bool:
+        return realm.is_running if realm.file is None else realm.file.is_query_based
+
+    def _start_if_idle(self, realm: LiveRealm) -> None:
+        if not realm.is_running:
+            self._start(realm)
+
+    def _read_rules(self, path: str) -> tuple[Rules | None, str]:
+        """Return the rules of a realm, and what is wrong with them: nobody but admins is let in then."""
+        try:
+            return load_rules(self._data, path), ""
+        except RulesError as error:
+            _log.error("nobody but admins is let in: %s", error)
+            return None, "the rules of this realm cannot be read"
 
     def matching(self, pattern: str) -> list[LiveRealm]:
         """Return the realms in use that a grant's pattern covers."""
@@ -169,7 +231,14 @@ class Realms:
         self._forget_if_unused(realm)
 
     def _forget_if_unused(self, realm: LiveRealm) -> None:
-        if not realm.sessions and not realm.jobs and not realm.is_running and not realm.acks and realm.file is None:
+        if (
+            not realm.sessions
+            and not realm.jobs
+            and not realm.chores
+            and not realm.is_running
+            and not realm.acks
+            and realm.file is None
+        ):
             self._live.pop(realm.path, None)
 
     # -- jobs ------------------------------------------------------------------------------------
@@ -209,18 +278,20 @@ class Realms:
     def _start(self, realm: LiveRealm) -> None:
         if self._is_closing:
             realm.jobs.clear()  # not acknowledged, so clients send it again
+            realm.chores.clear()
             return
         batch, realm.jobs = realm.jobs, []
+        chores, realm.chores = list(realm.chores.values()), {}
         realm.is_running = True
         loop = asyncio.get_running_loop()
 
         def work() -> None:
-            outcome = self._run(realm, [job for job, _ in batch])
+            outcome = self._run(realm, [job for job, _ in batch], chores)
             loop.call_soon_threadsafe(self._finish, realm, batch, outcome)
 
         self._workers.submit(work)
 
-    def _run(self, realm: LiveRealm, jobs: list[Job]) -> _Outcome:
+    def _run(self, realm: LiveRealm, jobs: list[Job], chores: Sequence[Callable[[RealmFile], None]]) -> _Outcome:
         """Carry out a batch, on a worker thread."""
         file = realm.file
         try:
@@ -228,11 +299,14 @@ class Realms:
                 file = self._open_file(realm, jobs)
                 if file is None:
                     return _Outcome(None, [None] * len(jobs), [])
+            else:
+                for chore in chores:  # what was opened just now knows it already
+                    chore(file)
             before = file.newest
             answers = file.process(jobs)
             if file.is_query_based:
                 self._list_as_query_based(realm)
-                return _Outcome(file, answers, [], file.take_affected())
+                return _Outcome(file, answers, [], file.take_affected(), file.take_stale())
             entries: list[TailEntry] = []
             if 0 < file.newest.bytes_total - before.bytes_total <= TAIL_BYTES_MAX:
                 entries = file.entries_after(before.version)
@@ -255,11 +329,21 @@ class Realms:
             if store.setting(PATH_SETTING) is None:
                 with store.begin_write() as transaction:
                     transaction.set_setting(PATH_SETTING, realm.path)
+            rules, problem = self._read_rules(realm.path)
+            access = RealmAccess(store, subjects(self._directory, self._operators), rules, problem=problem)
             return RealmFile(
                 store,
+                view_policy=ViewPolicy(access),
                 version_salt=self._version_salt,
                 make_salt=make_salt,
                 clock=time.time,
+                view_limits=ViewLimits(
+                    self._config.subscriptions_max,
+                    self._config.queries_bytes_max,
+                    self._config.scan_objects_max,
+                    self._config.allow_scans,
+                    self._config.view_ttl_s,
+                ),
                 is_to_be_query_based=listed is not None and listed.kind == "query",
             )
         except BaseException:
@@ -297,8 +381,12 @@ class Realms:
                 job.session.history_grew(realm.version, realm.salt)
             job.session.produce()
             connection.pump()
+        for session in outcome.stale:
+            holder = realm.sessions.get(session)
+            if holder is not None:
+                holder.interrupt(session)
         realm.is_running = False  # only now: until here new jobs were to queue, not to start a second batch
-        if realm.jobs:
+        if realm.jobs or realm.chores:
             self._start(realm)
         if grew:
             self._wake(realm, outcome.affected)
@@ -309,7 +397,8 @@ class Realms:
         """Deliver one answer; if that fails, it must cost no other connection anything."""
         try:
             deliver(job, answer)
-            if type(job) is LoadClientFile and job.session.state is SessionState.SYNCING:
+            # In flexible mode the view is still to be found.
+            if type(job) is LoadClientFile and job.session.state in (SessionState.SYNCING, SessionState.LOADING):
                 self._take_over(realm, job.session)
             elif type(job) is ChangeView and isinstance(job.session, FlexibleSession) and job.session in realm.sessions:
                 for group in job.session.groups:
@@ -377,6 +466,11 @@ class Realms:
                 self._workers.submit(file.close)
             self._forget_if_unused(realm)
 
+    def connected_files(self, path: str) -> Collection[int]:
+        """Return the idents of the client files of a realm that are connected."""
+        realm = self._live.get(path)
+        return () if realm is None else realm.holders.keys()
+
     async def delete(self, path: str) -> None:
         """Delete the realm at a proper path: its sessions fail with 217, its files are removed.
 
@@ -393,6 +487,7 @@ class Realms:
             connection.job_done(job)
         realm.jobs.clear()
         realm.acks.clear()
+        realm.chores.clear()
         while realm.is_running:  # noqa: ASYNC110 - a batch takes milliseconds, and hardly anybody waits for its end
             await asyncio.sleep(0.005)
         realm.is_running = True  # what arrives meanwhile waits
@@ -406,7 +501,7 @@ class Realms:
             await asyncio.get_running_loop().run_in_executor(self._workers, _remove, file, realm.file_path)
         finally:
             realm.is_running = False
-            if realm.jobs:
+            if realm.jobs or realm.chores:
                 self._start(realm)
             self._forget_if_unused(realm)
 

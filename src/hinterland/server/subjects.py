@@ -6,7 +6,7 @@ Source: spec flx.md §3.1 (custom data).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 
 from hinterland.permissions.subject import Json, Subject
@@ -17,12 +17,15 @@ __all__ = ["subject_of", "subjects"]
 ROLES = "roles"
 
 
-def subjects(directory: Directory) -> Callable[[str], Subject]:
-    """Return what gives the subject of an identity; a user whom the directory does not know has no metadata."""
+def subjects(directory: Directory, operators: Container[str] = ()) -> Callable[[str], Subject]:
+    """Return what gives the subject of an identity.
+
+    A user whom the directory does not know has no metadata, and is an admin if it is among the operators.
+    """
 
     def find(identity: str) -> Subject:
         user = directory.users.get(identity)
-        return Subject(identity) if user is None else subject_of(user)
+        return Subject(identity, identity in operators) if user is None else subject_of(user)
 
     return find
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from hinterland.protocol.codec import compress
-from hinterland.protocol.server_session import HistoryBatch
+from hinterland.protocol.history_batch import HistoryBatch
 from hinterland.store.server_history import SERVER_IDENT, HistoryEntry
 
 __all__ = ["DOWNLOAD_BYTES_MAX", "TAIL_BYTES_MAX", "HistoryTail", "TailEntry", "make_batch", "tail_entry"]

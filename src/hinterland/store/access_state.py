@@ -12,6 +12,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+from hinterland.errors import QueryError
 from hinterland.permissions.privileges import NONE, Entry, Privilege
 from hinterland.permissions.system_classes import (
     CLASS,
@@ -28,6 +29,7 @@ from hinterland.permissions.system_classes import (
 )
 from hinterland.query.ast import Condition, Query
 from hinterland.query.compiler import compile_query
+from hinterland.query.parser import parse
 from hinterland.schema.types import Property, Schema
 from hinterland.store.catalog import StoreCatalog
 from hinterland.store.layout import quote
@@ -99,6 +101,14 @@ class StoreAccess:
         wanted = json.dumps(list(rows))
         values = [wanted if one is _ROWS else one for one in parameters]
         return {rows[row] for (row,) in self._store.connection.execute(sql, values).fetchall()}
+
+    def fits(self, class_name: str, text: str) -> bool:
+        """Return whether a condition fits the schema."""
+        try:
+            compile_query(parse(text), self._catalog, class_name)
+        except QueryError:
+            return False
+        return True
 
     def _compiled(self, class_name: str, condition: Condition) -> tuple[str, list[Any]]:
         """Return the SQL of a condition on some rows, for which `_ROWS` stands among its parameters."""

@@ -67,16 +67,14 @@ class Bulk:
         self._connection: sqlite3.Connection | None = None
         self._changes: dict[int, SqlValue] = {}
 
-    def update(self, table: str, column: str, changes: Mapping[int, SqlValue]) -> None:
+    def update(self, sql: str, changes: Mapping[int, SqlValue]) -> None:
         """Set a column of rows; rows that are not there are left out.
 
         Args:
-            table: The name of the table.
-            column: The name of the column, as an identifier of SQL.
+            sql: The statement up to the new value: `UPDATE "Person" SET "age"=`.
             changes: The new values by row.
         """
         connection = self._store.connection
-        sql = f"UPDATE {quote(table)} SET {column}="
         if len(changes) >= _CHANGES_MIN:
             first, last = min(changes), max(changes)
             if last - first < len(changes) * _SPARSENESS_MAX:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Final
 
 from hinterland.query.catalog import Codec
@@ -11,9 +12,17 @@ from hinterland.store import text_index
 from hinterland.store.sqlform import FROM_SQL, TO_SQL, key_from_sql, key_to_sql
 from hinterland.store.store import Store
 
-__all__ = ["CODEC", "StoreCatalog"]
+__all__ = ["CODEC", "StoreCatalog", "register_functions"]
 
 CODEC: Final = Codec(TO_SQL, FROM_SQL, key_to_sql, key_from_sql)
+
+
+def register_functions(connection: sqlite3.Connection) -> None:
+    """Let a connection run compiled queries."""
+    for one in sql_functions(CODEC):
+        connection.create_function(one.name, one.arguments, one.call, deterministic=True)
+    for aggregate in sql_aggregates(CODEC):
+        connection.create_aggregate(aggregate.name, aggregate.arguments, aggregate.make)
 
 
 class StoreCatalog:
@@ -23,10 +32,7 @@ class StoreCatalog:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        for one in sql_functions(CODEC):
-            store.connection.create_function(one.name, one.arguments, one.call, deterministic=True)
-        for aggregate in sql_aggregates(CODEC):
-            store.connection.create_aggregate(aggregate.name, aggregate.arguments, aggregate.make)
+        register_functions(store.connection)
 
     @property
     def schema(self) -> Schema:

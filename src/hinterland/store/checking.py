@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hinterland.errors import HinterlandError
+from hinterland.store import text_index
 from hinterland.store.layout import quote
 from hinterland.store.side_table import DictionaryTable, ListTable
 from hinterland.store.store import Store
@@ -21,8 +22,8 @@ _PROBLEMS_MAX: Final = 100
 def check_file(path: str | Path, key: bytes | None = None) -> list[str]:
     """Return what is wrong with a realm file, at most a hundred findings; nothing if it is sound.
 
-    It looks at SQLite's own structures with their indices, at the classes, at every value, and at what holds
-    between rows: links have targets, elements and embedded objects have owners, no row number is given twice.
+    It looks at SQLite's own structures with their indices, at the classes, at every value and full-text index,
+    and at what holds between rows: links have targets, elements and embedded objects have owners, no row number is given twice.
     What it cannot find is a value that damage turned into another valid one.
 
     Args:
@@ -63,9 +64,11 @@ def _table_problems(store: Store, table: Table) -> Iterator[str]:
     name = table.schema.name
     for column in table.columns.values():
         sql = f"SELECT _row, {quote(column.name)} FROM {quote(table.name)}"
-        yield from _value_problems(
-            store, column, sql, f"{name}.{column.property.name}", is_key=column is table.key_column
-        )
+        where = f"{name}.{column.property.name}"
+        yield from _value_problems(store, column, sql, where, is_key=column is table.key_column)
+        if column.property.full_text:
+            for row in text_index.disagreeing_rows(store.connection, column.id, table.name, column.name):
+                yield f"{where} of row {row} is not what its full-text index says"
     for side in table.sides.values():
         if isinstance(side, ListTable):
             yield from _position_problems(store, side, f"{name}.{side.property.name}")

@@ -96,6 +96,8 @@ class CommitBoard:
 
     def note(self, before: int, version: int, touched: Touched | None) -> None:
         """Remember what the commit that led from one version to the next touched; None if that is unknown."""
+        if not self._watchers:
+            return
         with self._lock:
             if self._watchers:
                 if before == version:  # made no version of its own: it belongs to the one before

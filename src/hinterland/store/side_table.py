@@ -76,9 +76,6 @@ class _Side:
     def flush(self) -> None:
         """Write what is buffered."""
 
-    def forget(self) -> None:
-        """Drop what is known of a transaction that ended."""
-
     def size(self, owner: int) -> int:
         """Return the number of elements, dangling links included."""
         self.flush()
@@ -114,7 +111,8 @@ class ListTable(_Side):
 
     def forget(self) -> None:
         """Drop positions and buffer."""
-        self._positions = {}
+        if self._positions:
+            self._positions = {}
         self._inserts = []
 
     def positions(self, owner: int) -> list[int]:

@@ -18,19 +18,22 @@ from hinterland.schema.types import ClassSchema, Property, Schema
 from hinterland.store import text_index
 from hinterland.store.bulk import Bulk
 from hinterland.store.commits import CommitBoard
-from hinterland.store.connection import RealmConnection, shared
+from hinterland.store.connection import SQLITE_ERRORS, RealmConnection, shared, storage_error
 from hinterland.store.layout import connect
-from hinterland.store.side_table import side_table
+from hinterland.store.side_table import ListTable, side_table
 from hinterland.store.sqlform import SqlValue
 from hinterland.store.table import Column, Table, is_child
 from hinterland.store.touched import TouchedRows
-from hinterland.store.transaction import WriteTransaction
+from hinterland.store.transaction import SET_VERSION, WriteTransaction
 from hinterland.values import ClassKind, CollectionType, PropertyType
 
 __all__ = ["Store"]
 
 LOG_BYTES_MAX: Final = 8 << 20
 """A write-ahead log that is longer is written into the file as soon as its readers allow it."""
+LOG_LOOKS_EVERY: Final = 16
+LOG_CHANGES_MAX: Final = 500
+"""After so many transactions and refreshes, or changed rows, the length of the log is looked up."""
 
 
 class Store:
@@ -50,6 +53,10 @@ class Store:
         self.schema = Schema()
         self.tables: dict[str, Table] = {}
         self.slots: dict[int, tuple[Table, str]] = {}
+        self.lists: list[ListTable] = []
+        self._log_looks = 0
+        self._log_changes = 0
+        self._rows_version = -1  # the version whose row counters the tables have
         self.touched = TouchedRows(self)
         text_index.register(connection)
         self.bulk = Bulk(self)
@@ -104,8 +111,10 @@ class Store:
         if self.connection.in_transaction:
             return
         try:
-            self.connection.execute("BEGIN")
+            self.connection.direct("BEGIN")
             self._look()
+        except SQLITE_ERRORS as error:
+            raise storage_error(error, self.path) from error
         except (TypeError, ValueError, LookupError) as error:  # what says how the file is built makes no sense
             raise CorruptFileError(
                 f"{self.path} is damaged: its classes cannot be read ({error!r}); restore it from a backup"
@@ -139,6 +148,30 @@ class Store:
             raise ReadOnlyError(f"{self.path} was opened read-only")
         if self.transaction is not None:
             raise UsageError(f"{self.path} is already in a write transaction")
+        if not self._write_on_snapshot():
+            self._write_on_newest()
+        if self._rows_version != self.version:
+            self.load_next_rows()
+        self.touched.begin()
+        self.transaction = WriteTransaction(self)
+        return self.transaction
+
+    def _write_on_snapshot(self) -> bool:
+        """Start to write on the snapshot that is read; False if it is not the newest or somebody else writes.
+
+        Setting the version, as the commit will need it, is what makes SQLite take the write lock here and
+        compare snapshots: that saves the end of the snapshot and a look at the next one.
+        """
+        if not self.connection.in_transaction or self._is_log_due():
+            return False
+        try:
+            self.connection.execute(SET_VERSION, (self.version + 1,))
+        except FileBusyError:
+            return False
+        return True
+
+    def _write_on_newest(self) -> None:
+        """Wait for the write lock and start to write on the newest snapshot."""
         self.end_read()
         self._shorten_log()
         try:
@@ -146,11 +179,11 @@ class Store:
         except StorageError:
             self.begin_read()
             raise
-        self._look()
-        self.load_next_rows()
-        self.touched.begin()
-        self.transaction = WriteTransaction(self)
-        return self.transaction
+        try:
+            self._look()
+        except SQLITE_ERRORS as error:
+            raise storage_error(error, self.path) from error
+        self.connection.execute(SET_VERSION, (self.version + 1,))
 
     @property
     def is_log_long(self) -> bool:
@@ -160,6 +193,21 @@ class Store:
         except OSError:  # there is none
             return False
 
+    def _is_log_due(self) -> bool:
+        """Return whether the log is known to be long, which is looked up now and then.
+
+        Asking for the state of a file makes its next change dearer: Linux then gives it a new time, which has to
+        be written too, and a small commit took a third longer.
+        """
+        changes = self.connection.total_changes
+        if self._log_looks > 0 and changes - self._log_changes < LOG_CHANGES_MAX:
+            self._log_looks -= 1
+            return False
+        is_long = self.is_log_long
+        if not is_long:  # who acts upon it asks again
+            self._log_looks, self._log_changes = LOG_LOOKS_EVERY, changes
+        return is_long
+
     def _shorten_log(self) -> None:
         """Let the write-ahead log start over, if it is long.
 
@@ -167,7 +215,7 @@ class Store:
         At this moment this store does not, so what all others have seen can move into the file; those who
         begin to read then do not need the log, and when all have, the next commit begins it anew.
         """
-        if self.read_only or not self.is_log_long:
+        if self.read_only or not self._is_log_due():
             return
         try:
             self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
@@ -175,7 +223,7 @@ class Store:
             return  # somebody else does it right now
 
     def _look(self) -> None:
-        version, schema_version = self.connection.execute("SELECT version, schema_version FROM _version").fetchone()
+        version, schema_version = self.connection.direct("SELECT version, schema_version FROM _version").fetchone()
         if type(version) is not int or type(schema_version) is not int:
             raise CorruptFileError(f"{self.path} is damaged: its version is {version!r:.40}; restore it from a backup")
         self.version = self.board.pins[id(self)] = version
@@ -196,6 +244,7 @@ class Store:
         """Read classes and properties from the file; makes new `Table` objects."""
         self.tables = {}
         self.slots = {}
+        self._rows_version = -1
         by_id: dict[int, Table] = {}
         declared: dict[int, dict[str, Property]] = {}
         for ident, name, table_name, kind, key, key_type in self.connection.execute(
@@ -252,6 +301,8 @@ class Store:
     def _wire(self) -> None:
         """Derive what spans several tables."""
         self.schema = Schema.of(table.schema for table in self.tables.values())
+        sides = [side for table in self.tables.values() for side in table.sides.values()]
+        self.lists = [side for side in sides if isinstance(side, ListTable)]
         for table in self.tables.values():
             table.prepare()
             table.incoming_columns = []
@@ -291,3 +342,8 @@ class Store:
             table = self.tables[name]
             table.next_row = max(next_row, table.next_row)
             table.next_row_saved = next_row
+        self._rows_version = self.version
+
+    def know_next_rows(self, version: int) -> None:
+        """Take note that the row counters are those of a version, or of none that is known (-1)."""
+        self._rows_version = version

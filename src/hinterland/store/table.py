@@ -57,7 +57,8 @@ class Table:
         columns: The single properties by stored name, in image order.
         sides: The collection properties by stored name.
         inserts: Images of rows created in this transaction and not yet written, by row.
-        updates: Changes not yet written: column index to {row: SQL value}.
+        updates: Changes not yet written: column index to {row: SQL value}; another dict once they are.
+        hidden_keys: Keys of unwritten rows of a key-less class, by row.
         incoming: Where links to this class are: (owner table, column) or side tables.
     """
 
@@ -77,6 +78,7 @@ class Table:
         self.inserts: dict[int, list[SqlValue]] = {}
         self.owners: dict[int, tuple[int, int]] = {}
         self.updates: dict[int, dict[int, SqlValue]] = {}
+        self.hidden_keys: dict[int, SqlValue] = {}
         self.rows: dict[Key, int | None] = {}
         self.tombstones: int | None = None
 
@@ -98,6 +100,7 @@ class Table:
         self.key_sql = f"SELECT {key} FROM {table} WHERE _row=?"
         self.every_column = every
         self.exists_sql = f"SELECT 1 FROM {table} WHERE _row=?"
+        self.update_sql: dict[int, str] = {}
         self.delete_sql = f"DELETE FROM {table} WHERE _row=?"
         self.hidden_key = bool(hidden)
         self.children: list[Column] = []
@@ -189,12 +192,6 @@ class Table:
         return table, name, owner
 
     # -- writing ---------------------------------------------------------------------------------
-
-    @property
-    def hidden_keys(self) -> dict[int, SqlValue]:
-        """Keys of unwritten rows of a key-less class, by row."""
-        keys: dict[int, SqlValue] = self.__dict__.setdefault("_hidden_keys", {})
-        return keys
 
     def new_row(self) -> int:
         """Return a row that was never used."""
@@ -334,18 +331,23 @@ class Table:
         if self.updates:
             updates, self.updates = self.updates, {}
             for index, changes in updates.items():
-                self.store.bulk.update(self.name, quote(self.order[index].name), changes)
+                sql = self.update_sql.get(index)
+                if sql is None:
+                    sql = f"UPDATE {quote(self.name)} SET {quote(self.order[index].name)}="
+                    self.update_sql[index] = sql
+                self.store.bulk.update(sql, changes)
 
     def forget(self) -> None:
         """Drop buffers and caches of a transaction that ended."""
-        self.inserts = {}
-        self.updates = {}
-        self.owners = {}
-        self.rows = {}
+        if self.inserts:
+            self.inserts = {}
+            self.owners = {}
+            self.hidden_keys = {}
+        if self.updates:
+            self.updates = {}
+        if self.rows:
+            self.rows = {}
         self.tombstones = None
-        self.hidden_keys.clear()
-        for side in self.sides.values():
-            side.forget()
 
 
 def is_child(one: Property, kind: ClassKind | None) -> bool:

@@ -11,6 +11,7 @@ class otherwise; queries scan then, and the next build that has FTS5 makes the i
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
 from hinterland.store.layout import quote
@@ -31,7 +32,7 @@ def _tokens(text: Any) -> str:
     return " ".join(tokens_of(text)) if isinstance(text, str) else ""
 
 
-def register(connection: RealmConnection) -> None:
+def register(connection: sqlite3.Connection) -> None:
     """Give a connection the function that the triggers call."""
     connection.create_function("rq_tokens", 1, _tokens, deterministic=True)
 
@@ -119,5 +120,19 @@ def repair(store: Store) -> None:
             create(connection, ident, table, column)
         else:
             _drop_triggers(connection, ident)
-        # SQLite does not count what happens to indices and triggers as changes, and a transaction without is no version.
-        connection.execute("UPDATE _properties SET full_text=1 WHERE id=?", (ident,))
+
+
+def disagreeing_rows(connection: RealmConnection, ident: int, table: str, column: str) -> list[int]:
+    """Return the rows whose tokens in the index of a column are not those of the text; none without an index."""
+    if not (has_fts5(connection) and is_in_use(connection, ident)):
+        return []
+    tokens: dict[int, int] = {}
+    connection.execute(f"CREATE VIRTUAL TABLE temp._words USING fts5vocab(main, {quote(index_name(ident))}, instance)")
+    try:
+        for word, row in connection.execute("SELECT term, doc FROM temp._words"):
+            tokens[row] = tokens.get(row, 0) + hash(word)
+    finally:
+        connection.execute("DROP TABLE temp._words")
+    for row, words in connection.execute(f"SELECT _row, rq_tokens({quote(column)}) FROM {quote(table)}"):
+        tokens[row] = tokens.get(row, 0) - sum(map(hash, set(words.split())))
+    return sorted(row for row, difference in tokens.items() if difference)

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from hinterland.errors import CommitError, SchemaError, StorageError
 from hinterland.schema.types import ClassSchema, Property
@@ -24,16 +24,23 @@ from hinterland.values import ClassKind, CollectionType, PropertyType
 if TYPE_CHECKING:
     from hinterland.store.store import Store
 
-__all__ = ["WriteTransaction"]
+__all__ = ["SET_VERSION", "WriteTransaction"]
+
+SET_VERSION: Final = "UPDATE _version SET version=?"
+"""`Store.begin_write` runs it for the next version; the commit only if that becomes another one."""
 
 
 class WriteTransaction:
-    """What `Store.begin_write` returns; end it with `commit` or `rollback`, or use it with `with`."""
+    """What `Store.begin_write` returns; end it with `commit` or `rollback`, or use it with `with`.
+
+    Attributes:
+        has_changed_schema: Whether classes, properties or indices changed; SQLite does not count that as a change.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.connection = store.connection
-        self._schema_changed = False
+        self.has_changed_schema = False
 
     def __enter__(self) -> Self:
         return self
@@ -52,11 +59,12 @@ class WriteTransaction:
 
     def flush(self) -> None:
         """Write all buffered rows, so that SQL sees them."""
-        for table in self.store.tables.values():
+        store = self.store
+        for table in store.tables.values():
             if table.inserts or table.updates:
                 table.flush()
-            for side in table.sides.values():
-                side.flush()
+        for side in store.lists:
+            side.flush()
 
     def commit(self, version: int | None = None) -> int:
         """Make everything permanent as `version` (by default the next one) and return it.
@@ -70,10 +78,11 @@ class WriteTransaction:
         try:
             self.flush()
             self._save_rows()
-            touched = None if self._schema_changed else store.touched.take()
-            self.connection.execute(
-                "UPDATE _version SET version=?, schema_version=schema_version+?", (new, int(self._schema_changed))
-            )
+            touched = None if self.has_changed_schema else store.touched.take()
+            if new != before + 1:
+                self.connection.execute(SET_VERSION, (new,))
+            if self.has_changed_schema:
+                self.connection.execute("UPDATE _version SET schema_version=schema_version+1")
             self.connection.execute("COMMIT")
         except (StorageError, sqlite3.Error) as error:
             self.rollback()
@@ -82,6 +91,7 @@ class WriteTransaction:
             self.rollback()
             raise
         store.board.note(before, new, touched)
+        store.know_next_rows(new)
         self._end()
         store.board.publish(new)
         return new
@@ -91,7 +101,8 @@ class WriteTransaction:
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
         self.store.touched.undone()
-        if self._schema_changed:
+        self.store.know_next_rows(-1)
+        if self.has_changed_schema:
             self.store.schema_version = -1
         self._end()
 
@@ -100,8 +111,8 @@ class WriteTransaction:
         """Undo what happens inside if it raises, and only that."""
         self.flush()
         self._save_rows()
-        schema_changed = self._schema_changed
-        self._schema_changed = False
+        schema_changed = self.has_changed_schema
+        self.has_changed_schema = False
         self.connection.execute("SAVEPOINT part")
         try:
             yield
@@ -109,14 +120,13 @@ class WriteTransaction:
         except BaseException:
             self.connection.execute("ROLLBACK TO part")
             self.connection.execute("RELEASE part")
-            for table in self.store.tables.values():
-                table.forget()
-            if self._schema_changed:
+            self._forget()
+            if self.has_changed_schema:
                 self.store.load_schema()
             self.store.load_next_rows()
-            self._schema_changed = schema_changed
+            self.has_changed_schema = schema_changed
             raise
-        self._schema_changed |= schema_changed
+        self.has_changed_schema |= schema_changed
         self.connection.execute("RELEASE part")
 
     def _save_rows(self) -> None:
@@ -130,10 +140,15 @@ class WriteTransaction:
             table.next_row_saved = table.next_row
 
     def _end(self) -> None:
-        for table in self.store.tables.values():
-            table.forget()
+        self._forget()
         self.store.transaction = None
         self.store.begin_read()
+
+    def _forget(self) -> None:
+        for table in self.store.tables.values():
+            table.forget()
+        for side in self.store.lists:
+            side.forget()
 
     # -- settings --------------------------------------------------------------------------------
 
@@ -155,7 +170,7 @@ class WriteTransaction:
             raise SchemaError(f"class {name} exists already")
         self.flush()
         table_name = _free_table_name(name, store)
-        self._schema_changed = True
+        self.has_changed_schema = True
         cursor = self.connection.execute(
             "INSERT INTO _classes(name, table_name, kind, key, key_type) VALUES(?,?,?,?,?)",
             (
@@ -187,7 +202,7 @@ class WriteTransaction:
         store = self.store
         table = store.tables[class_name]
         self.flush()
-        self._schema_changed = True
+        self.has_changed_schema = True
         if one.collection is CollectionType.SINGLE:
             taken = {column.name.lower() for column in table.columns.values()}
             place = _free_name(one.name, taken | {"_row", "_owner", "_slot", "_key"})
@@ -215,7 +230,7 @@ class WriteTransaction:
         elif column.type not in (PropertyType.LINK, PropertyType.MIXED):
             self.connection.execute(f"DROP INDEX IF EXISTS {index}")
         self.connection.execute("UPDATE _properties SET indexed=? WHERE id=?", (int(indexed), column.id))
-        self._schema_changed = True
+        self.has_changed_schema = True
         self.store.load_schema()
 
     def add_text_index(self, class_name: str, name: str) -> None:
@@ -237,7 +252,7 @@ class WriteTransaction:
         """Remove a class with its objects."""
         self.flush()
         table = self.store.tables[name]
-        self._schema_changed = True
+        self.has_changed_schema = True
         rows = self.connection.execute(f"SELECT _row FROM {quote(table.name)}").fetchall()
         for (row,) in rows:
             table.remove(int(row))
@@ -256,7 +271,7 @@ class WriteTransaction:
         """Remove a property; embedded objects it held go too."""
         self.flush()
         table = self.store.tables[class_name]
-        self._schema_changed = True
+        self.has_changed_schema = True
         if name in table.sides:
             side = table.sides[name]
             if side.child is not None:
@@ -287,7 +302,7 @@ class WriteTransaction:
 
     def reload_schema(self) -> None:
         """Read the schema again after `_classes` or `_properties` were changed by SQL."""
-        self._schema_changed = True
+        self.has_changed_schema = True
         self._reload()
 
     def _reload(self) -> None:

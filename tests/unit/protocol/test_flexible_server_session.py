@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hinterland.protocol.client_file import ClientFile, Cursor
 from hinterland.protocol.messages import (
     Compensation,
     FlexibleIdent,
@@ -25,19 +26,17 @@ from hinterland.protocol.server_flexible_session import (
     ViewBatch,
     ViewChange,
 )
-from hinterland.protocol.server_session import (
-    MARKS_MAX,
+from hinterland.protocol.server_requests import (
     AllocateIdent,
     ChangeView,
-    ClientFile,
     CloseSession,
-    Cursor,
     IntegrateUpload,
     LoadClientFile,
     OpenRealm,
     ReadView,
     Request,
 )
+from hinterland.protocol.server_session import MARKS_MAX
 
 FILE = ClientFile(
     ident=7, salt=99, user="", client_version=4, base_version=1, locked_version=1, is_expired=False,

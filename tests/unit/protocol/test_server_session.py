@@ -7,23 +7,20 @@ from typing import Any
 
 import pytest
 
+from hinterland.protocol.client_file import ClientFile, Cursor
+from hinterland.protocol.history_batch import HistoryBatch
 from hinterland.protocol.messages import Upload, UploadEntry, encode
 from hinterland.protocol.server_connection import ServerConnection
-from hinterland.protocol.server_session import (
-    MARKS_MAX,
-    MESSAGE_BYTES,
+from hinterland.protocol.server_requests import (
     AllocateIdent,
-    ClientFile,
     CloseSession,
-    Cursor,
-    HistoryBatch,
     IntegrateUpload,
     LoadClientFile,
     OpenRealm,
     ReadHistory,
     Request,
-    ServerSession,
 )
+from hinterland.protocol.server_session import MARKS_MAX, MESSAGE_BYTES, ServerSession
 
 FILE = ClientFile(
     ident=7, salt=99, user="", client_version=4, base_version=1, locked_version=1, is_expired=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -73,3 +74,12 @@ class Event(hl.AsymmetricObject):
 
 
 SCHEMA = [Company, Address, Person, Event]
+
+
+def add_companies(path: str, count: int) -> None:
+    """Increment an age and add companies, in a process of its own."""
+    with hl.Realm.open(path, schema=SCHEMA) as other:
+        for number in range(count):
+            with other.write():
+                other.objects(Person)[0].increment("age")
+                other.add(Company(name=f"{os.getpid()} {number}"))

@@ -175,6 +175,35 @@ def test_delete_if_migration_needed_starts_over(old_file: Path) -> None:
         assert realm.schema_version == 1
 
 
+def class_with(kind: type[Any] = hl.Object, *, key: str | None = None, key_type: type = str) -> Any:
+    """Return a class Pet of some kind, with a primary key of some name and type."""
+    names = {"name": str, "code": str}
+    namespace: dict[str, Any] = {"__annotations__": names}
+    if key is not None:
+        names[key] = key_type
+        namespace[key] = hl.field(primary_key=True)
+    return type("Pet", (kind,), namespace)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [class_with(key="code"), class_with(key="name", key_type=int), class_with(), class_with(hl.EmbeddedObject)],
+    ids=["another key", "another type of key", "no key", "embedded"],
+)
+def test_what_no_migration_can_do_starts_over_too(path: Path, other: Any) -> None:
+    """Other keys and kinds are refused, and delete_if_migration_needed makes room for them."""
+    before = class_with(key="name")
+    with hl.Realm.open(path, schema=[before], durable=False) as realm, realm.write():
+        realm.add(before(name="Rex", code="r"))
+    for options in ({}, {"schema_version": 1}):
+        with pytest.raises(SchemaError, match="Pet"):
+            hl.Realm.open(path, schema=[other], **options)
+    with hl.Realm.open(path, schema=[before], durable=False) as realm:
+        assert len(realm.objects(before)) == 1
+    with hl.Realm.open(path, schema=[other], delete_if_migration_needed=True, durable=False) as realm:
+        assert len(realm.objects(other)) == 0
+
+
 def test_a_synchronised_realm_accepts_additions_only(old_file: Path) -> None:
     """Changed types cannot be merged, so a realm that records changesets refuses them (features.md part 2)."""
 

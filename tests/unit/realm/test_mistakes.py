@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.realm.people import SCHEMA, Company
+from tests.unit.realm.people import SCHEMA, Company, Person
 
 import hinterland as hl
 from hinterland.errors import ClosedError, ConfigurationError, HinterlandError, StorageError, ValueTypeError
@@ -90,3 +90,17 @@ def test_a_closed_realm_is_not_entered_again(path: Path) -> None:
     realm.close()
     with pytest.raises(ClosedError, match="has been closed"), realm:
         pass
+
+
+def test_what_cannot_be_read_can_be_shown(path: Path) -> None:
+    """Debuggers and failing tests call repr() of all that is in sight: it says why there is nothing to show."""
+    with hl.Realm.open(path, schema=SCHEMA) as realm:
+        with realm.write():
+            gone, kept = (realm.add(Person(name=name, anything=[1])) for name in "ab")
+            things = [realm.objects(Person).filter("age > 1")]
+            for person in (gone, kept):
+                things += [person, person.friends, person.tags, person.scores, person.anything]
+            realm.delete(gone)
+        assert [repr(one).count("was deleted") for one in things] == [0] + [1] * 5 + [0] * 5
+        assert repr(kept.friends) == "List([])"
+    assert all("has been closed" in repr(one) for one in things)

@@ -184,9 +184,9 @@ def test_queries_over_links(realm: hl.Realm) -> None:
 @pytest.mark.parametrize(
     "key_path, part",
     [
-        ("nam", "no property nam"),
+        ("nam", "no property 'nam'; did you mean 'name'"),
         ("name.x", "is a value"),
-        ("employer.x", "no property x"),
+        ("employer.x", "no property 'x'"),
         ("employer.fans", "computed"),
     ],
 )

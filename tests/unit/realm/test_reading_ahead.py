@@ -235,3 +235,30 @@ def test_loops_read_the_truth(steps: list[tuple[str, int, int]]) -> None:
                 check(realm)
         realm._rollback()
         check(realm)
+
+
+def test_elements_in_disorder_are_damage(tmp_path: Path) -> None:
+    """Where the file says other owners than were asked for, that is an error that names the property."""
+
+    class Holder(hl.Object):
+        id: int = hl.field(primary_key=True)
+        numbers: hl.List[int]
+
+    path = tmp_path / "damaged.hldb"
+    with hl.Realm.open(path, schema=[Holder]) as realm:
+        with realm.write():
+            realm.add_all([Holder(id=each, numbers=[9]) for each in range(5)])
+        page, size = realm._store.connection.execute(
+            "SELECT rootpage, (SELECT page_size FROM pragma_page_size) FROM sqlite_master"
+            " WHERE type='table' AND name='Holder.numbers'"
+        ).fetchone()
+    content = bytearray(path.read_bytes())
+    start = (page - 1) * size
+    cell = start + int.from_bytes(content[start + 8 + 6 : start + 8 + 8])  # the fourth one
+    owner = cell + 1 + content[cell + 1]
+    assert content[owner] == 4
+    content[owner] = 0
+    path.write_bytes(content)
+    with hl.Realm.open(path, schema=[Holder]) as realm:
+        with pytest.raises(hl.CorruptFileError, match=r"Holder\.numbers are in disorder"):
+            [list(holder.numbers) for holder in realm.objects(Holder)]

@@ -18,6 +18,7 @@ from hinterland.query.folding import SearchError, search_words
 from hinterland.query.functions import _text
 from hinterland.store import text_index
 from hinterland.store.applier import apply
+from hinterland.store.checking import check_file
 from hinterland.store.store import Store
 
 
@@ -292,3 +293,36 @@ def test_classes_and_properties_go_with_their_index(path: Path) -> None:
     left = store.connection.execute("SELECT name FROM sqlite_master WHERE name GLOB '_text_*'").fetchall()
     store.close()
     assert left == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "rows"),
+    [
+        ("INSERT INTO {index}(rowid, words) VALUES(2, 'ghost')", [2]),
+        ("INSERT INTO {index}({index}, rowid, words) VALUES('delete', 1, 'a good dog')", [1]),
+        ("INSERT INTO {index}(rowid, words) VALUES(77, 'lost')", [77]),
+    ],
+)
+def test_check_compares_index_and_texts(path: Path, damage: str, rows: list[int]) -> None:
+    """`check_file` names the rows whose tokens the index has not, or has and should not, and nothing of a sound file."""
+    with hl.Realm.open(path, schema=[Note, Author]) as realm:
+        fill(realm, "A good dog, a good one", "", "Über cafés", "dog")
+        assert check_file(path) == []
+        store = realm._store
+        index = text_index.index_name(store.tables["Note"].columns["text"].id)
+        with store.begin_write():
+            store.connection.execute(damage.format(index=index).replace("a good dog", "a good dog one"))
+    expected = [f"Note.text of row {row} is not what its full-text index says" for row in rows]
+    assert check_file(path) == expected
+
+
+def test_a_change_of_indices_alone_is_a_version(path: Path) -> None:
+    """SQLite does not count triggers and indices among the changes; a transaction of theirs is kept all the same."""
+    with hl.Realm.open(path, schema=[Note, Author]) as realm:
+        version, store = realm.version, realm._store
+        with realm.write():
+            store.connection.execute("CREATE INDEX other ON Note(number)")
+            store.transaction.reload_schema()
+        assert realm.version == version + 1
+    with hl.Realm.open(path, schema=[Note, Author]) as realm:
+        assert realm._store.connection.execute("SELECT 1 FROM sqlite_master WHERE name='other'").fetchone()

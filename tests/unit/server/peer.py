@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hinterland.protocol.messages import Bind, FlexibleBind, FlexibleIdent, Ident
 from hinterland.protocol.server_connection import ServerConnection
-from hinterland.protocol.server_session import CloseSession, OpenRealm, Request
+from hinterland.protocol.server_requests import CloseSession, OpenRealm, Request
 from hinterland.server.realm_file import RealmFile, deliver
 from hinterland.store.server_history import ServerHistory
 from hinterland.store.store import Store

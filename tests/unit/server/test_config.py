@@ -19,6 +19,9 @@ from hinterland.server import Config, providers
         ({"idle_timeout_s": 0}, "idle_timeout_s"),
         ({"history_ttl": "soon"}, "history_ttl"),
         ({"history_ttl": "0d"}, "history_ttl"),
+        ({"view_ttl": "1y"}, "view_ttl"),
+        ({"subscriptions_max": 0}, "subscriptions_max"),
+        ({"bootstraps_max": 0}, "bootstraps_max"),
         ({"public_url": "ws://x"}, "public_url"),
         ({"tls_key": "k.pem"}, "tls_certificate"),
         ({"auth": [providers.Anonymous(), providers.Anonymous()]}, "same name"),
@@ -43,6 +46,7 @@ def test_history_ttl_in_seconds() -> None:
     """Units s, m, h, d."""
     assert Config(history_ttl="30d").history_ttl_s == 30 * 86_400
     assert Config().history_ttl_s is None
+    assert Config.from_environment({"HINTERLAND_VIEW_TTL": "never"}).view_ttl_s is None
 
 
 @pytest.mark.parametrize(

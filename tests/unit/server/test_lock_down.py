@@ -16,9 +16,11 @@ from hinterland.errors import BadChangesetError
 from hinterland.permissions.policy import Policy
 from hinterland.permissions.privileges import ALL, EVERYONE, Privilege
 from hinterland.permissions.subject import Subject
+from hinterland.protocol.client_file import Cursor
 from hinterland.protocol.messages import Bind, UploadEntry
 from hinterland.protocol.server_connection import ServerConnection
-from hinterland.protocol.server_session import AllocateIdent, Cursor, IntegrateUpload, ServerSession
+from hinterland.protocol.server_requests import AllocateIdent, IntegrateUpload
+from hinterland.protocol.server_session import ServerSession
 from hinterland.query.description import describe
 from hinterland.server.layout import DataDirectory
 from hinterland.server.realm_file import RealmFile

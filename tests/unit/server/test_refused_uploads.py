@@ -14,7 +14,7 @@ from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import AddColumn, AddTable, Changeset, CreateObject, EraseColumn, EraseTable
 from hinterland.protocol.messages import Bind, Ident, Upload, UploadEntry
 from hinterland.protocol.server_connection import ServerConnection
-from hinterland.protocol.server_session import IntegrateUpload
+from hinterland.protocol.server_requests import IntegrateUpload
 from hinterland.server.realm_file import Refusal, deliver
 from hinterland.values import ClassKind, CollectionType, PropertyType
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hinterland.protocol.codec import download_entries, inflate
-from hinterland.protocol.server_session import HistoryBatch
+from hinterland.protocol.history_batch import HistoryBatch
 from hinterland.server.tail import HistoryTail, TailEntry, make_batch, tail_entry
 from hinterland.store.server_history import HistoryEntry
 

@@ -20,8 +20,10 @@ from hinterland.changeset.instructions import (
     Instruction,
     Update,
 )
+from hinterland.protocol.client_file import Cursor
 from hinterland.protocol.messages import Bind, Mark, Upload, UploadEntry
-from hinterland.protocol.server_session import AllocateIdent, Cursor, IntegrateUpload, ServerSession
+from hinterland.protocol.server_requests import AllocateIdent, IntegrateUpload
+from hinterland.protocol.server_session import ServerSession
 from hinterland.server.realm_file import FileIdent, Refusal
 from hinterland.store.export import describe_state
 from hinterland.values import ClassKind, CollectionType, PropertyType

@@ -66,7 +66,7 @@ def test_changes_of_a_column(store: Store, changed: Any) -> None:
     """Exactly the rows that are named change, however they lie."""
     insert_rows(store.connection, "Thing", COLUMNS, [(n, n, n) for n in range(1, 1001)])
     changes = {row: [row * 3, f"t{row}", None, b"\xff\x00", 0.5][row % 5] for row in changed}
-    store.bulk.update("Thing", '"what"', changes)
+    store.bulk.update('UPDATE "Thing" SET "what"=', changes)
     assert stored(store) == [(n, n, changes.get(n, n)) for n in range(1, 1001)]
     store.close()
 
@@ -77,8 +77,8 @@ def test_a_value_that_is_no_text(store: Store) -> None:
     changes: dict[int, Any] = dict.fromkeys(range(1, 101), "a")
     changes[50] = "\ud800"
     with pytest.raises(UnicodeEncodeError):
-        store.bulk.update("Thing", '"what"', changes)
+        store.bulk.update('UPDATE "Thing" SET "what"=', changes)
     changes[50] = "b"
-    store.bulk.update("Thing", '"what"', changes)
+    store.bulk.update('UPDATE "Thing" SET "what"=', changes)
     assert [what for _, _, what in stored(store)] == ["a"] * 49 + ["b"] + ["a"] * 50
     store.close()

@@ -175,6 +175,41 @@ def test_one_writer(store: Store) -> None:
         one.close()
 
 
+def test_writing_begins_on_the_newest_snapshot(store: Store) -> None:
+    """Whether what is read was the newest or not, a transaction sees all commits, and makes rows that nobody has."""
+    other = Store.open(store.path)
+    rows = []
+    for number, writer in enumerate((store, store, other, store, other, other, store), 2):
+        with writer.begin_write():
+            assert writer.version == number - 1
+            rows.append(writer.tables["Thing"].create(f"thing {number}"))
+        assert writer.version == number
+    assert rows == [1, 2, 3, 4, 5, 6, 7]
+    assert other.refresh()
+    assert other.tables["Thing"].count() == 7
+    store.close()
+    other.close()
+
+
+def test_a_transaction_that_is_undone_takes_its_version_along(store: Store) -> None:
+    """The next one gets it, here and elsewhere, and no row counter of what is gone."""
+    other = Store.open(store.path)
+    for writer in (store, other, store):
+        transaction = writer.begin_write()
+        with transaction.savepoint():
+            writer.tables["Thing"].create("gone")
+        transaction.rollback()
+        assert writer.version == 1
+    with other.begin_write():
+        row = other.tables["Thing"].create("kept")
+    assert not other.refresh()
+    assert other.version == 2
+    assert store.refresh()
+    assert store.tables["Thing"].find("kept") == row
+    store.close()
+    other.close()
+
+
 def test_commits_are_announced(store: Store) -> None:
     """Every commit reaches the listeners of the file in this process, once."""
     heard: list[int] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Api:
         permissions: What may be done.
         realm_file: Where the file of a realm is.
         delete_realm: Disconnects clients and deletes a realm's file.
+        connected_files: Gives the idents of the client files of a realm that are connected.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Api:
         permissions: PathPermissions,
         realm_file: Callable[[str], Path],
         delete_realm: Callable[[str], Awaitable[None]],
+        connected_files: Callable[[str], Collection[int]],
     ) -> None:
         self._office = office
         self._delete_file = delete_realm
@@ -60,7 +62,7 @@ class Api:
             *AuthApi(logins, office.issuer, permissions).operations(),
             *users.operations(),
             *PermissionsApi(permissions).operations(),
-            *RealmsApi(directory, permissions, realm_file, self._delete_realm).operations(),
+            *RealmsApi(directory, permissions, realm_file, self._delete_realm, connected_files).operations(),
             *AuditApi(directory).operations(),
             *AppServicesApi(logins, office.issuer, directory, users, config.public_url).operations(),
         ]

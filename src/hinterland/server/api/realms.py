@@ -6,12 +6,13 @@ Source: spec features.md §5.2, §5.5.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from hinterland.server.access import AccessLevel
 from hinterland.server.api.operation import Call, Operation
@@ -20,12 +21,17 @@ from hinterland.server.directory import Directory, Realm
 from hinterland.server.layout import TYPE_SETTING
 from hinterland.server.permissions import PathPermissions
 from hinterland.server.problems import ACCESS_DENIED, REALM_NOT_FOUND, REALM_TYPE_FIXED, UNKNOWN_USER, ApiError
+from hinterland.server.views.report import STALE_AFTER_S, SubscriptionSummary, list_subscriptions
 from hinterland.store.server_history import ServerHistory
 from hinterland.store.store import Store
 
 __all__ = ["RealmsApi"]
 
 _TAG = "realms"
+
+MEASURING_S: Final = 2.0
+"""So long a request may spend on timing queries; they share the machine with the clients."""
+
 RealmType = Literal["full", "reference"]
 """As the original called them; a reference realm is one that is synchronised by queries."""
 
@@ -77,6 +83,39 @@ class RealmChange(Struct, rename="camel"):
     owner_id: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
 
 
+class SubscriptionInfo(Struct, rename="camel"):
+    """What all clients that ask the same query of a class, with the same rights, have in common.
+
+    `evaluationMs` is null where there was no time to measure it.
+    """
+
+    class_name: str = field(name="class")
+    query: str
+    filter: str
+    objects: int
+    files: int
+    users: int
+    connected: int
+    last_seen_at: datetime
+    plan: Literal["all", "index", "scan"]
+    evaluation_ms: float | None
+    is_stale: bool
+
+
+class SubscriptionPage(Struct):
+    """The subscriptions of a realm that cost most, and how many there are in all."""
+
+    subscriptions: list[SubscriptionInfo]
+    total: int
+
+
+class SubscriptionQuery(Struct, rename="camel"):
+    """How many to return, and after how many seconds of absence a subscription is called stale."""
+
+    limit: PAGE_LIMIT = 100
+    stale_after: Annotated[int, Meta(ge=1, le=10 * 365 * 86_400)] = STALE_AFTER_S
+
+
 class RealmsApi:
     """The operations.
 
@@ -85,6 +124,7 @@ class RealmsApi:
         permissions: Who may what.
         realm_file: Where the file of a realm is.
         delete_realm: Disconnects clients and deletes a realm.
+        connected_files: Gives the idents of the client files of a realm that are connected.
     """
 
     def __init__(
@@ -93,7 +133,9 @@ class RealmsApi:
         permissions: PathPermissions,
         realm_file: Callable[[str], Path],
         delete_realm: Callable[[str], Awaitable[None]],
+        connected_files: Callable[[str], Collection[int]],
     ) -> None:
+        self._connected_files = connected_files
         self._directory = directory
         self._permissions = permissions
         self._realm_file = realm_file
@@ -119,6 +161,11 @@ class RealmsApi:
             Operation(
                 "POST", "/realms/calculate-size/{path:path}", self.size, "How large a realm is now", _TAG,
                 answer=RealmSize, problems=gone,
+            ),
+            Operation(
+                "GET", "/realms/subscriptions/{path:path}", self.subscriptions,
+                "Who subscribes to what in a query-based realm, and what that costs", _TAG,
+                query=SubscriptionQuery, answer=SubscriptionPage, problems=gone,
             ),
         ]  # fmt: skip
 
@@ -169,6 +216,22 @@ class RealmsApi:
         realm = await self._realm(call, AccessLevel.READ)
         return RealmSize(realm.path, await asyncio.to_thread(_size, self._realm_file(realm.path)))
 
+    async def subscriptions(self, call: Call[None, SubscriptionQuery]) -> SubscriptionPage:
+        """List what is subscribed to; a realm that is not query-based has no subscriptions."""
+        realm = await self._realm(call, AccessLevel.ADMIN)
+        file = self._realm_file(realm.path)
+        if await asyncio.to_thread(_type_of, file) != "query":
+            return SubscriptionPage([], 0)
+        found = await asyncio.to_thread(
+            list_subscriptions,
+            file,
+            now_s=time.time(),
+            stale_after_s=call.query.stale_after,
+            connected=frozenset(self._connected_files(realm.path)),
+            measuring_s=MEASURING_S,
+        )
+        return SubscriptionPage([_subscription(one) for one in found[: call.query.limit]], len(found))
+
     async def _realm(self, call: Call[Any, Any], level: AccessLevel) -> Realm:
         """Return the realm that the path names, if the caller has that level.
 
@@ -199,6 +262,22 @@ def _info(realm: Realm) -> RealmInfo:
         "default",
         datetime.fromtimestamp(realm.created_s, UTC),
         realm.can_modify_schema,
+    )
+
+
+def _subscription(one: SubscriptionSummary) -> SubscriptionInfo:
+    return SubscriptionInfo(
+        one.class_name,
+        one.query,
+        one.filter,
+        one.objects,
+        one.files,
+        one.users,
+        one.connected or 0,
+        datetime.fromtimestamp(one.last_seen_s, UTC),
+        one.plan,
+        None if one.evaluation_ms is None else round(one.evaluation_ms, 3),
+        one.is_stale,
     )
 
 

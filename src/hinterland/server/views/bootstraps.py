@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import AddTable, Changeset, EraseObject, Instruction
+from hinterland.permissions.masking import masked
 from hinterland.protocol.codec import compress
 from hinterland.protocol.server_flexible_session import BootstrapPart
+from hinterland.server.views.access import NOTHING_HIDDEN, hidden_of
+from hinterland.server.views.field_changes import field_changes, field_instructions
 from hinterland.server.views.groups import Groups
-from hinterland.server.views.tables import ObjectName, encode_names
+from hinterland.server.views.tables import ObjectName
 from hinterland.store.contents import add_table, creation_instructions, schema_instructions
 from hinterland.store.server_history import SERVER_IDENT
 from hinterland.store.store import Store
@@ -32,7 +36,10 @@ PART_BYTES_MAX: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class BootstrapContent:
-    """The changesets of a bootstrap, and the objects that they move in or out, as `encode_names` writes them."""
+    """The changesets of a bootstrap, and what a step keeps of it.
+
+    That is a changeset that erases the objects that are moved in or out, and shows and hides properties of others.
+    """
 
     changesets: Sequence[bytes]
     moved: bytes
@@ -46,6 +53,8 @@ def bootstrap_content(
     *,
     with_schema: bool,
     again: Collection[ObjectName] = (),
+    was_hidden: str = NOTHING_HIDDEN,
+    is_hidden: str = NOTHING_HIDDEN,
 ) -> BootstrapContent:
     """Return what turns the view of the groups `old` into that of `new`.
 
@@ -56,21 +65,27 @@ def bootstrap_content(
         new: Likewise.
         with_schema: Whether all classes and properties come first.
         again: Objects that are sent as they are, or taken away, whatever the views say.
+        was_hidden: The properties that were hidden before, as steps keep them.
+        is_hidden: Those that are hidden now.
     """
     before = {groups[number].class_name: number for number in old}
     after = {groups[number].class_name: number for number in new}
-    moved: list[ObjectName] = []
     rows: list[tuple[ObjectName, int | None]] = []
     for class_name in sorted({*before, *after}):
         rows += _difference(store, groups, class_name, before.get(class_name), after.get(class_name))
     known = {name for name, _ in rows}
     rows += [(name, _row_in(store, groups, after, name)) for name in again if name not in known]
-    moved = [name for name, _ in rows]
-    schema = schema_instructions(store.schema) if with_schema else _filler(store, is_needed=not rows)
+    known.update(again)
+    changed = (
+        list(_changed_fields(store, groups, after, known, was_hidden, is_hidden)) if was_hidden != is_hidden else []
+    )
+    moved: list[Instruction] = [EraseObject(*name) for name, _ in rows]
+    moved += [one for instructions in changed for one in instructions]
+    schema = schema_instructions(store.schema) if with_schema else _filler(store, is_needed=not moved)
     changesets = [] if not schema else [encode(Changeset(schema))]
-    changesets += _encoded(_instructions(store, rows))
+    changesets += _encoded(chain(_instructions(store, rows, is_hidden), changed))
     # There must be one changeset at least (flx.md §0 rule 2); with no class at all it is an empty one.
-    return BootstrapContent(changesets or [b""], encode_names(moved))
+    return BootstrapContent(changesets or [b""], encode(Changeset(moved)))
 
 
 def bootstrap_parts(
@@ -132,13 +147,29 @@ def _filler(store: Store, *, is_needed: bool) -> list[Instruction]:
     return list(found)
 
 
-def _instructions(store: Store, rows: Iterable[tuple[ObjectName, int | None]]) -> Iterator[list[Instruction]]:
+def _instructions(
+    store: Store, rows: Iterable[tuple[ObjectName, int | None]], is_hidden: str
+) -> Iterator[list[Instruction]]:
+    hidden = hidden_of(is_hidden)
     for name, row in rows:
         erase = EraseObject(*name)
         if row is None:
             yield [erase]
         else:
-            yield [erase, *creation_instructions(store, name.class_name, name.key, row)]
+            made = Changeset(creation_instructions(store, name.class_name, name.key, row))
+            yield [erase, *masked(made, hidden).instructions]
+
+
+def _changed_fields(
+    store: Store, groups: Groups, view: dict[str, int], known: Collection[ObjectName], was_hidden: str, is_hidden: str
+) -> Iterator[list[Instruction]]:
+    """Return what shows and hides properties of the objects of a view that do not enter it just now."""
+    for class_name, change in field_changes(view, hidden_of(was_hidden), hidden_of(is_hidden)).items():
+        table = store.tables[class_name]
+        for (row,) in store.connection.execute(groups.members_sql(groups[view[class_name]])).fetchall():
+            name = ObjectName(class_name, table.key_of(row))
+            if name not in known:
+                yield field_instructions(store, class_name, name.key, row, change)
 
 
 def _encoded(objects: Iterable[list[Instruction]]) -> Iterator[bytes]:

@@ -23,6 +23,7 @@ from hinterland.query.compiler import compile_query
 from hinterland.query.parser import parse
 from hinterland.query.statement import Statement
 from hinterland.schema.types import ClassSchema
+from hinterland.server.views.access import Asked, asked_by
 from hinterland.server.views.anchor_index import AnchorIndex
 from hinterland.server.views.anchors import Anchors, anchors_of
 from hinterland.server.views.queries import conditions, is_everything
@@ -55,15 +56,18 @@ class _Shape:
 class Group:
     """One query on one class.
 
-    `anchors` are None where nothing can be looked up; `reads` is what its result depends on.
+    `filter` narrows it to what may be read. `anchors` are None where nothing can be looked up; `reads` is what its
+    result depends on, `asked` what the query names without the filter.
     """
 
     id: int
     class_name: str
     query: Query
+    filter: str
     is_all: bool
     anchors: Anchors | None
     reads: Reads
+    asked: Asked
     statement: Statement
     shape: _Shape | None = None
 
@@ -144,7 +148,7 @@ class Groups:
             self._index_columns(class_name, {one.field for one in group.anchors.any_of})
         if not group.is_all:
             class_id = self._store.tables[class_name].id
-            sql, parameters = group.statement.select(f"{class_id}, t._row, {number}")
+            sql, parameters = group.statement.rows(f"{class_id}, t._row, {number}")
             self._store.connection.execute(f"INSERT INTO _members {sql}", parameters)
         return group
 
@@ -196,7 +200,9 @@ class Groups:
         found = conditions(query)
         reads = reads_of(found, name, self._store.schema)
         anchors = anchors_of(found, schema) if not reads.is_volatile else None
-        group = Group(row.id, name, query, is_everything(query), anchors, reads, statement)
+        mine = reads_of(conditions(parse(row.query)), name, self._store.schema) if row.filter else reads
+        asked = asked_by(name, mine)
+        group = Group(row.id, name, query, row.filter, is_everything(query), anchors, reads, asked, statement)
         self._by_id[row.id] = group
         self._texts[row.id] = (name, row.query, row.filter)
         self._by_text[name, row.query, row.filter] = row.id
@@ -328,7 +334,7 @@ class Groups:
 
     def all_matches(self, group: Group) -> set[int]:
         """Return all rows that a group selects."""
-        sql, parameters = group.statement.select("t._row")
+        sql, parameters = group.statement.rows("t._row")
         return {row for (row,) in self._store.connection.execute(sql, parameters)}
 
     def members_sql(self, group: Group) -> str:

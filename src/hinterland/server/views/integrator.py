@@ -11,9 +11,8 @@ Source: spec flx.md §1.10, §1.11, §2.6, §2.7.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
-from uuid import UUID
+from collections.abc import Container, Mapping, Sequence
+from typing import Final
 
 from hinterland.changeset.decoder import decode
 from hinterland.changeset.encoder import encode, encode_key
@@ -29,10 +28,13 @@ from hinterland.changeset.instructions import (
 from hinterland.errors import BadChangesetError
 from hinterland.merge.touch import Touched, touched
 from hinterland.merge.transformer import Incoming, Local, transform
+from hinterland.permissions.masking import masked
+from hinterland.permissions.upload import out_of_view_reason, refusal_reason
+from hinterland.protocol.client_file import Cursor
 from hinterland.protocol.codec import UploadEntry
-from hinterland.protocol.server_session import Cursor
 from hinterland.server.integration import Integrator
 from hinterland.server.schema_guard import check_schema_unchanged
+from hinterland.server.views.access import NOTHING_HIDDEN, Access, hidden_of
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.projection import SCHEMA, project, touched_names
 from hinterland.server.views.tables import (
@@ -50,34 +52,11 @@ from hinterland.store.contents import add_column, add_table
 from hinterland.store.server_history import SERVER_IDENT, ClientRecord, HistoryEntry, Newest, ServerHistory
 from hinterland.store.store import Store
 from hinterland.store.transaction import WriteTransaction
-from hinterland.values import ClassKind, Key, ObjectId
+from hinterland.values import ClassKind
 
-__all__ = ["OpenRules", "ViewIntegrator", "WriteRules", "refusal_reason"]
+__all__ = ["ViewIntegrator"]
 
-OUTSIDE: Final = "; object is outside of the current query view"
 LOG_VERSIONS_PER_PRUNING: Final = 256
-
-
-class WriteRules(Protocol):
-    """Who may write what; each method returns the objects whose changes are refused, with reasons."""
-
-    def before(self, store: Store, user: str, changeset: Changeset) -> Mapping[ObjectName, str]:
-        """Judge by how things are before the changeset is applied."""
-
-    def after(self, store: Store, user: str, changeset: Changeset) -> Mapping[ObjectName, str]:
-        """Judge by how they are with it; it is undone if anything is refused, and tried without that."""
-
-
-class OpenRules:
-    """Everybody may write everything."""
-
-    def before(self, store: Store, user: str, changeset: Changeset) -> Mapping[ObjectName, str]:
-        """See `WriteRules`."""
-        return {}
-
-    def after(self, store: Store, user: str, changeset: Changeset) -> Mapping[ObjectName, str]:
-        """See `WriteRules`."""
-        return {}
 
 
 class ViewIntegrator(Integrator):
@@ -89,7 +68,7 @@ class ViewIntegrator(Integrator):
         store: The realm's file.
         tables: What it remembers of views.
         groups: The queries in use.
-        rules: Who may write what.
+        access: Who may write what.
         may_create_outside: Whether a client may create objects that its own queries do not select.
     """
 
@@ -101,7 +80,7 @@ class ViewIntegrator(Integrator):
         tables: ViewTables,
         groups: Groups,
         *,
-        rules: WriteRules,
+        access: Access,
         may_create_outside: bool,
     ) -> None:
         super().__init__(history, version_salt)
@@ -109,7 +88,7 @@ class ViewIntegrator(Integrator):
         self._tables = tables
         self._groups = groups
         self._tracker = Tracker(store, tables, groups)
-        self._rules = rules
+        self._access = access
         self._may_create_outside = may_create_outside
         self._moves: dict[tuple[int, int], Touched] = {}
         self.affected: set[int] = set()
@@ -120,6 +99,7 @@ class ViewIntegrator(Integrator):
         super().forget()
         self._moves.clear()
         self._tables.forget()
+        self._access.undo()
 
     def forget_projections(self) -> None:
         """A client's view of the past has changed."""
@@ -143,6 +123,7 @@ class ViewIntegrator(Integrator):
         watched = self._tracker.before(transaction, changeset)
         before = self._newest.version
         apply(transaction, changeset)
+        self._access.applied(changeset)
         effects = self._tracker.after(transaction, watched, before + 1)
         self._append(Incoming(0, before, timestamp, SERVER_IDENT, changeset), encode(changeset))
         self.affected.update(effects)
@@ -246,6 +227,10 @@ class ViewIntegrator(Integrator):
         steps = self._tables.steps(client)
         return steps[-1].groups if steps else frozenset()
 
+    def _hidden_from(self, client: int) -> str:
+        steps = self._tables.steps(client)
+        return steps[-1].hidden if steps else NOTHING_HIDDEN
+
     def _accept(
         self,
         transaction: WriteTransaction,
@@ -257,12 +242,15 @@ class ViewIntegrator(Integrator):
         can_write: bool,
     ) -> Changeset:
         """Judge, apply and append one changeset; return what the client must undo or lose because of it."""
-        whole = self._without_known_schema(one.changeset)
+        given = one.changeset
+        whole = self._without_known_schema(given)
+        if one.changed and whole.strings:
+            whole = one.changeset = Changeset(whole.instructions)  # others must not read what merging has removed
         if can_write:
             rejected = dict(self._refused_before(client, groups, whole))
         else:
-            whole = Changeset([it for it in whole.instructions if not isinstance(it, SCHEMA)], whole.strings)
-            rejected = self._refused_to_readers(one.changeset)
+            whole = Changeset([it for it in whole.instructions if not isinstance(it, SCHEMA)])
+            rejected = {name: refusal_reason(*name) for name in touched_names(given.instructions)}
         while True:
             changeset = _without(whole, rejected)
             watched = self._tracker.before(transaction, changeset)
@@ -272,14 +260,18 @@ class ViewIntegrator(Integrator):
             rejected.update(found)
         if len(changeset) < len(one.changeset):
             one.changeset, one.changed = changeset, True
+        self._access.applied(changeset)
         version = self._newest.version + 1
         effects = self._tracker.after(transaction, watched, version)
         self._append(one, entry.changeset)
         self.affected.update(effects)
         if watched.has_schema:
             self.affected.add(EVERYBODY)
-        undone = self._undone(groups, watched.touches, effects, rejected)
-        reasons = [[*_spelled(name), reason] for name, reason in rejected.items() if reason]
+        transient = self._asymmetric_classes(given) if rejected else ()
+        hidden = hidden_of(self._hidden_from(client.ident))
+        undone = masked(self._undone(groups, watched.touches, effects, rejected, transient), hidden)
+        refused = [(name, reason) for name, reason in rejected.items() if reason]
+        reasons = [[*_spelled(name), reason, name.class_name not in transient] for name, reason in refused]
         text = json.dumps(reasons) if reasons else ""
         self._tables.add_own(client.ident, OwnRow(version, one.version, encode(undone), text))
         return undone
@@ -288,7 +280,8 @@ class ViewIntegrator(Integrator):
         self, transaction: WriteTransaction, client: ClientRecord, groups: frozenset[int], changeset: Changeset
     ) -> Mapping[ObjectName, str]:
         """Apply a changeset, unless that shows something to be refused; then return it and change nothing."""
-        if self._may_create_outside and isinstance(self._rules, OpenRules):
+        is_open = self._access.is_open(client.user)
+        if self._may_create_outside and is_open:
             apply(transaction, changeset)
             return {}
         existing = {name for name in touched_names(changeset.instructions) if self._row(name) is not None}
@@ -296,11 +289,13 @@ class ViewIntegrator(Integrator):
             with transaction.savepoint():
                 apply(transaction, changeset)
                 transaction.flush()
-                found = dict(self._rules.after(self._store, client.user, changeset))
+                found: dict[ObjectName, str] = {}
+                if not is_open:
+                    found.update(self._access.after(self._store, client.user, changeset))
                 if not self._may_create_outside:
                     for name in touched_names(changeset.instructions) - existing - found.keys():
                         if self._row(name) is not None and not self._is_visible_by_query(groups, name):
-                            found[name] = refusal_reason(name) + OUTSIDE
+                            found[name] = out_of_view_reason(*name)
                 if found:
                     raise _RefusedError(found)
         except _RefusedError as refused:
@@ -329,7 +324,7 @@ class ViewIntegrator(Integrator):
                 if known is not None and held is not None and add_column(known, held) == one:
                     continue
             found.append(one)
-        return changeset if len(found) == len(changeset.instructions) else Changeset(found, changeset.strings)
+        return changeset if len(found) == len(changeset.instructions) else Changeset(found)
 
     # -- judging ---------------------------------------------------------------------------------
 
@@ -337,24 +332,28 @@ class ViewIntegrator(Integrator):
         self, client: ClientRecord, groups: frozenset[int], changeset: Changeset
     ) -> Mapping[ObjectName, str]:
         """Return what of a changeset is refused, going by how things are: "" for what is dropped in silence."""
-        found = dict(self._rules.before(self._store, client.user, changeset))
+        found: dict[ObjectName, str] = {}
+        if not self._access.is_open(client.user):
+            found.update(self._access.before(self._store, client.user, changeset))
         for name in touched_names(changeset.instructions):
             if name in found or self._row(name) is None:
                 continue
             if self._store.schema[name.class_name].kind is ClassKind.ASYMMETRIC:
                 found[name] = ""  # only the first object of a key counts (flx.md §2.8)
             elif not self._sees(groups, name):
-                found[name] = refusal_reason(name) + OUTSIDE
+                found[name] = out_of_view_reason(*name)
         return found
 
-    def _refused_to_readers(self, changeset: Changeset) -> dict[ObjectName, str]:
-        """Refuse all; asymmetric objects, which no client keeps, need no undoing."""
-        kinds = {one.name: one.kind for one in self._store.schema}
-        kinds |= {it.class_name: it.kind for it in changeset.instructions if isinstance(it, AddTable)}
-        return {
-            name: "" if kinds.get(name.class_name) is ClassKind.ASYMMETRIC else refusal_reason(name)
-            for name in touched_names(changeset.instructions)
-        }
+    def _asymmetric_classes(self, changeset: Changeset) -> set[str]:
+        """Return the classes of a changeset whose objects no client keeps, so that they need no undoing (flx.md §2.8).
+
+        Those that it brings count as well, since a refused changeset leaves them undeclared.
+        """
+        names = {one.class_name for one in changeset.instructions}
+        schema = self._store.schema.classes
+        found = {name for name in names & schema.keys() if schema[name].kind is ClassKind.ASYMMETRIC}
+        brought = (it for it in changeset.instructions if isinstance(it, AddTable) and it.class_name not in schema)
+        return found | {it.class_name for it in brought if it.kind is ClassKind.ASYMMETRIC}
 
     def _row(self, name: ObjectName) -> int | None:
         table = self._store.tables.get(name.class_name)
@@ -385,11 +384,13 @@ class ViewIntegrator(Integrator):
         touches: Mapping[ObjectName, Touch],
         effects: Mapping[int, Effect],
         rejected: Mapping[ObjectName, str],
+        transient: Container[str],
     ) -> Changeset:
         """Return what the client itself must be sent about a version that it made.
 
         Objects that its queries select no more, those that they select now although others made them, those
         that it made outside its own view, and the proper state of those whose changes were refused.
+        Objects of `transient` classes are gone at the client anyway.
         """
         found: list[Instruction] = []
         lost: set[ObjectName] = set()
@@ -407,7 +408,7 @@ class ViewIntegrator(Integrator):
         for name in arrived - rejected.keys():
             found.extend(arrival_changeset(self._store, name).instructions)
         for name, reason in rejected.items():
-            if not reason:
+            if not reason or name.class_name in transient:
                 continue
             if self._sees(groups, name):
                 found.extend(arrival_changeset(self._store, name).instructions)
@@ -458,7 +459,7 @@ class ViewIntegrator(Integrator):
         return changeset
 
     def moves(self, client: int, version: int) -> Changeset:
-        """Return, for merging, what a bootstrap did: the erasure of all that it moved.
+        """Return, for merging, what a bootstrap did: the erasure of all that it moved, and what it did to properties.
 
         What it creates again comes after that, so it can meet nothing that the erasure has not met.
         """
@@ -495,8 +496,10 @@ class _ClientView:
         self._own = {row.version: row.correction for row in tables.own(client, after, until)}
         steps = tables.steps(client)
         self._bootstraps = {step.version for step in steps if after < step.version <= until}
+        self._hidden: dict[int, str] = {}
         for number, step in enumerate(steps):
             last = steps[number + 1].version - 1 if number + 1 < len(steps) else until
+            self._hidden[step.version] = step.hidden
             for row in tables.log((EVERYBODY, *step.groups), max(after, step.version), min(last, until)):
                 if row.version not in self._own:
                     self._rows.setdefault(row.version, []).append(row)
@@ -524,7 +527,9 @@ class _ClientView:
             return decode(self._own[version])
         if version in self._bootstraps:
             return self._integrator.moves(self._client, version)
-        return self._integrator.projection(version, self._rows[version])
+        seen = self._integrator.projection(version, self._rows[version])
+        hidden = self._hidden[max(one for one in self._hidden if one <= version)]
+        return masked(seen, hidden_of(hidden)) if hidden else seen
 
     def local(self, version: int) -> Local:
         integrator = self._integrator
@@ -564,20 +569,7 @@ def _without(changeset: Changeset, names: Mapping[ObjectName, str]) -> Changeset
         for one in changeset.instructions
         if isinstance(one, AddTable | AddColumn | EraseTable | EraseColumn) or (one.class_name, one.key) not in names
     ]
-    return Changeset(found, changeset.strings)
-
-
-def refusal_reason(name: ObjectName) -> str:
-    """Return why a change of an object was refused, in the words that clients look for (flx.md §1.10)."""
-    return f'write to {_spell_key(name.key)} in table "{name.class_name}" not allowed'
-
-
-def _spell_key(key: Key) -> str:
-    if isinstance(key, ObjectId):
-        return f'ObjectID("{key}")'
-    if isinstance(key, UUID):
-        return f"UUID({key})"
-    return f'"{key}"' if isinstance(key, str) else str(key)
+    return Changeset(found)  # without the strings, of which some may be what was refused
 
 
 def _spelled(name: ObjectName) -> tuple[str, str]:

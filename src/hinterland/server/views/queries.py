@@ -11,12 +11,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from hinterland.errors import QueryError
+from hinterland.permissions.system_classes import SYSTEM_QUERIES, is_system_class
 from hinterland.query.ast import Condition, Distinct, Limit, Query, Sort, Truth
 from hinterland.query.parser import parse
 from hinterland.schema.types import Schema
 from hinterland.values import ClassKind
 
-__all__ = ["ClassQuery", "QueryRefusedError", "conditions", "is_everything", "parse_queries", "same_queries"]
+__all__ = [
+    "ClassQuery",
+    "QueryRefusedError",
+    "asks_for_permissions",
+    "conditions",
+    "is_everything",
+    "parse_queries",
+    "same_queries",
+]
 
 QUERY_BYTES_MAX: Final = 256 * 1024
 CLASSES_MAX: Final = 1_000
@@ -60,6 +69,16 @@ def same_queries(left: str, right: str) -> bool:
     """Return whether two texts ask the same, spelling of the JSON aside; what cannot be read equals nothing."""
     try:
         return left == right or sorted(_texts(left)) == sorted(_texts(right))
+    except QueryRefusedError:
+        return False
+
+
+def asks_for_permissions(text: str) -> bool:
+    """Return whether a text asks for objects that hold permissions."""
+    if not any(name in text for name in SYSTEM_QUERIES):
+        return False
+    try:
+        return any(is_system_class(name) for name, _ in _texts(text))
     except QueryRefusedError:
         return False
 

@@ -5,8 +5,9 @@
 - `_group_log`: what each version did to what a group's clients see: objects that were `kept` (those seen
   before and after, or made by the version), that `arrived` although they existed, that were `lost`.
 - `_arrivals`: what creates the objects that arrived, as they were then.
-- `_steps`: for each client file the queries that it was told of, from which version on, and which objects
-  that version's bootstrap moved. The last step that the client has acknowledged is the first one kept.
+- `_steps`: for each client file the queries that it was told of, from which version on, which properties it
+  does not get to see, and what that version's bootstrap did: the objects that it moved are erased in it, properties
+  that it showed or hid are set. The last step that the client has acknowledged is the first one kept.
 - `_own`: for each version that a client itself made, how far it had come, and what undoes parts of it.
 
 Keys are stored as changesets of EraseObject, which is compact and needs no further format. Everything that
@@ -24,7 +25,7 @@ from typing import Final, NamedTuple
 from hinterland.changeset.decoder import decode
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import Changeset, EraseObject
-from hinterland.values import Key
+from hinterland.permissions.upload import ObjectName
 
 __all__ = [
     "EVERYBODY",
@@ -77,6 +78,7 @@ _CREATE: Final = (
         version INTEGER NOT NULL,
         query_version INTEGER NOT NULL,
         query TEXT NOT NULL,
+        hidden TEXT NOT NULL,
         moved BLOB NOT NULL,
         PRIMARY KEY (client, version)
     ) WITHOUT ROWID""",
@@ -96,13 +98,6 @@ _CREATE: Final = (
         PRIMARY KEY (client, version)
     ) WITHOUT ROWID""",
 )
-
-
-class ObjectName(NamedTuple):
-    """An object: its class and key."""
-
-    class_name: str
-    key: Key
 
 
 class GroupRow(NamedTuple):
@@ -125,16 +120,21 @@ class LogRow(NamedTuple):
 
 
 class Step(NamedTuple):
-    """From `version` on, the bootstrap's own, a client sees what these groups select."""
+    """From `version` on, the bootstrap's own, a client sees what these groups select, but for `hidden` properties."""
 
     version: int
     query_version: int
     query: str
     groups: frozenset[int]
+    hidden: str = ""
 
 
 class OwnRow(NamedTuple):
-    """A version that the client itself made."""
+    """A version that the client itself made.
+
+    `correction` is what it is sent about it. `rejected` lists objects in JSON, each as class, key, reason, and
+    whether the correction undoes what was refused.
+    """
 
     version: int
     client_version: int
@@ -269,15 +269,15 @@ class ViewTables:
         for version, group in self._execute("SELECT version, grp FROM _step_groups WHERE client = ?", (client,)):
             groups.setdefault(version, set()).add(group)
         found = self._execute(
-            "SELECT version, query_version, query FROM _steps WHERE client = ? ORDER BY version", (client,)
+            "SELECT version, query_version, query, hidden FROM _steps WHERE client = ? ORDER BY version", (client,)
         )
         return [
-            Step(version, query_version, query, frozenset(groups.get(version, ())))
-            for version, query_version, query in found
+            Step(version, query_version, query, frozenset(groups.get(version, ())), hidden)
+            for version, query_version, query, hidden in found
         ]
 
     def moved(self, client: int, version: int) -> bytes:
-        """Return the objects that a step's bootstrap moved."""
+        """Return what a step's bootstrap did; see the module."""
         (found,) = self._execute(
             "SELECT moved FROM _steps WHERE client = ? AND version = ?", (client, version)
         ).fetchone()
@@ -287,7 +287,8 @@ class ViewTables:
         """Add a client's newest step."""
         self._steps.pop(client, None)
         self._execute(
-            "INSERT INTO _steps VALUES (?,?,?,?,?)", (client, step.version, step.query_version, step.query, moved)
+            "INSERT INTO _steps VALUES (?,?,?,?,?,?)",
+            (client, step.version, step.query_version, step.query, step.hidden, moved),
         )
         self._connection.executemany(
             "INSERT INTO _step_groups VALUES (?,?,?)", ((group, client, step.version) for group in step.groups)

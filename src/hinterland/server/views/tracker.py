@@ -42,6 +42,11 @@ class Touch:
         """Whether all of the object was made by the changeset."""
         return self.row_after is not None and self.row_after != self.row_before
 
+    @property
+    def is_first(self) -> bool:
+        """Whether there was no such object before: everything in the changeset about it follows its creation."""
+        return self.row_after is not None and self.row_before is None
+
 
 @dataclass(slots=True)
 class Effect:
@@ -207,7 +212,7 @@ class Tracker:
             now = {number for number in asked if (number, row) in hits} | (before - asked if row is not None else set())
             for number in now:
                 effect = effects.of(number)
-                if number in before or touch.is_new:
+                if number in before or touch.is_first:
                     effect.kept.add(name)
                 else:
                     effect.arrived.add(name)
@@ -272,7 +277,7 @@ class Tracker:
             if name in effect.lost and name in watched.touches:  # it was a member when this changeset came
                 effect.lost.discard(name)
                 effect.kept.add(name)
-            elif touch is not None and touch.is_new:
+            elif touch is not None and touch.is_first:
                 effect.kept.add(name)
             else:
                 effect.arrived.add(name)

@@ -7,27 +7,51 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from hinterland.changeset.decoder import decode, decode_key
 from hinterland.changeset.encoder import encode
+from hinterland.changeset.instructions import Changeset, EraseObject, Instruction
 from hinterland.errors import QueryError
+from hinterland.permissions.masking import masked
+from hinterland.permissions.upload import ObjectName
+from hinterland.protocol.client_file import Cursor
 from hinterland.protocol.codec import compress
 from hinterland.protocol.messages import Compensation, RejectedUpdate
 from hinterland.protocol.server_flexible_session import Bootstrap, ViewBatch, ViewChange
-from hinterland.protocol.server_session import ChangeView, Cursor, ReadView
+from hinterland.protocol.server_requests import ChangeView, ReadView
+from hinterland.query.ast import Query
+from hinterland.query.statement import Statement
 from hinterland.server.tail import DOWNLOAD_BYTES_MAX
+from hinterland.server.views.access import (
+    NOTHING,
+    Access,
+    Asked,
+    OpenAccess,
+    asked_by,
+    describe_hidden,
+    hidden_of,
+    join_hidden,
+)
 from hinterland.server.views.bootstraps import BootstrapContent, bootstrap_content, bootstrap_parts
 from hinterland.server.views.groups import Groups
-from hinterland.server.views.integrator import OpenRules, ViewIntegrator, WriteRules
-from hinterland.server.views.projection import touched_names
-from hinterland.server.views.queries import ClassQuery, QueryRefusedError, parse_queries, same_queries
+from hinterland.server.views.integrator import ViewIntegrator
+from hinterland.server.views.limits import ViewLimits, check_cost, check_size
+from hinterland.server.views.projection import SCHEMA, touched_names
+from hinterland.server.views.queries import (
+    ClassQuery,
+    QueryRefusedError,
+    conditions,
+    is_everything,
+    parse_queries,
+    same_queries,
+)
+from hinterland.server.views.reads import reads_of
 from hinterland.server.views.tables import (
     EVERYBODY,
     LogRow,
-    ObjectName,
     OwnRow,
     Step,
     ViewTables,
@@ -37,7 +61,7 @@ from hinterland.store.server_history import SERVER_IDENT, ClientRecord, ServerHi
 from hinterland.store.store import Store
 from hinterland.store.transaction import WriteTransaction
 
-__all__ = ["ReadFilter", "ViewPolicy", "Views"]
+__all__ = ["ViewPolicy", "Views"]
 
 EPOCH_S: Final = 1_420_070_400
 """2015-01-01, where timestamps of the protocol begin."""
@@ -45,13 +69,6 @@ EPOCH_S: Final = 1_420_070_400
 LOGS_MAX: Final = 100
 PROJECTED_BYTES_MAX: Final = 4 * 1024 * 1024
 BOOTSTRAP_BYTES_MAX: Final = 64 * 1024 * 1024
-
-ReadFilter = Callable[[str, str], str]
-"""From a user and a class to the RQL condition that objects must meet for that user to see them; "" for none."""
-
-
-def _unfiltered(user: str, class_name: str) -> str:
-    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +78,14 @@ class ViewPolicy:
     `may_create_outside` says whether a client may create objects that its own queries do not select.
     """
 
-    rules: WriteRules = field(default_factory=OpenRules)
-    read_filter: ReadFilter = _unfiltered
+    access: Access = field(default_factory=OpenAccess)
     may_create_outside: bool = True
+
+
+_BARE: Final = (*SCHEMA, EraseObject)
+"""Instructions that tell nothing of what is in an object; what undoes a client's writes has one at least."""
+
+_NO_STEP: Final = Step(0, 0, "", frozenset())
 
 
 class _Entry(NamedTuple):
@@ -84,6 +106,7 @@ class Views:
         version_salt: See `Integrator`.
         clock: Gives Unix time in seconds.
         policy: Who may see and write what.
+        limits: What queries may cost.
         download_bytes_max: Limit for the changesets of one DOWNLOAD that holds several.
     """
 
@@ -95,13 +118,15 @@ class Views:
         version_salt: int,
         clock: Callable[[], float],
         policy: ViewPolicy | None = None,
+        limits: ViewLimits | None = None,
         download_bytes_max: int = DOWNLOAD_BYTES_MAX,
     ) -> None:
+        self._limits = limits or ViewLimits()
         self._store = store
         self._history = history
         self._clock = clock
         policy = policy or ViewPolicy()
-        self._read_filter = policy.read_filter
+        self.access = policy.access
         self._download_bytes_max = download_bytes_max
         self._tables = ViewTables(store.connection)
         self._groups = Groups(store, self._tables)
@@ -111,14 +136,23 @@ class Views:
             store,
             self._tables,
             self._groups,
-            rules=policy.rules,
+            access=policy.access,
             may_create_outside=policy.may_create_outside,
         )
-        self._projected: OrderedDict[tuple[int, tuple[int, ...]], bytes] = OrderedDict()
+        self._fresh: dict[str, set[int]] = {}
+        """By user: the client files of which is known that they see what they may."""
+        self._changed_users: set[str] | None = set()
+        self._schema_version = -1
+        self._projected: OrderedDict[tuple[int, tuple[int, ...], str], bytes] = OrderedDict()
         self._projected_bytes = 0
         self._logs: dict[tuple[frozenset[int], int, int], dict[int, list[LogRow]]] = {}
         self._contents: OrderedDict[tuple[object, ...], BootstrapContent] = OrderedDict()
         self._contents_bytes = 0
+
+    def begin(self) -> None:
+        """Note that a transaction begins."""
+        self.access.begin()
+        self.load()
 
     def load(self) -> None:
         """See to it that all queries are known; call it in a transaction, before anything is written."""
@@ -158,16 +192,71 @@ class Views:
         is_same = current is not None and same_queries(current.query, job.query)
         if job.resume_at is not None and current is not None and is_same:
             self._tables.rename_step(client.ident, current.version, job.query_version)
-            if not again:
+            if not again and not self._differs(client.user, current):
                 return ViewChange(job.query_version, groups=current.groups)
         if current is None and job.resume_at:
             return None
         try:
             queries = parse_queries(job.query, self._store.schema)
-            groups = self._groups_for(client.user, queries)
+            if not is_same:
+                check_size(job.query, (one.text for one in queries), self._limits)
+            groups = self._groups_for(client.user, queries, is_new=not is_same, is_strict=job.resume_at is None)
         except QueryRefusedError as error:
             return ViewChange(job.query_version, problem=str(error))
         return self._bootstrap(transaction, client, job, current, groups, again)
+
+    # -- what may be seen ------------------------------------------------------------------------
+
+    def is_stale(self, client: ClientRecord) -> bool:
+        """Return whether permissions have changed what a client may see since it was last told what it sees."""
+        self._follow_access()
+        fresh = self._fresh.setdefault(client.user, set())
+        if client.ident not in fresh:
+            steps = self._tables.steps(client.ident)
+            if steps and self._differs(client.user, steps[-1]):
+                return True
+            fresh.add(client.ident)
+        return False
+
+    def take_changed_users(self) -> Collection[str] | None:
+        """Return the users of whom something may be stale since the last call; None for everybody."""
+        self._follow_access()
+        changed, self._changed_users = self._changed_users, set()
+        return changed
+
+    def has_new_schema(self) -> bool:
+        """Return whether there are other classes or properties than at the last call."""
+        version, self._schema_version = self._schema_version, self._store.schema_version
+        return version != self._schema_version
+
+    def _follow_access(self) -> None:
+        changed = self.access.take_changes()
+        if changed is None:
+            self._fresh.clear()
+            self._changed_users = None
+            return
+        for user in changed:
+            self._fresh.pop(user, None)
+        if self._changed_users is not None:
+            self._changed_users.update(changed)
+
+    def _differs(self, user: str, step: Step) -> bool:
+        """Return whether a client's queries come to something else, by what its user may see now."""
+        for number in step.groups:
+            group = self._groups[number]
+            if group.filter != self._condition(user, group.class_name, group.asked):
+                return True
+        return step.hidden != self._hidden(user, step.groups)
+
+    def _condition(self, user: str, class_name: str, asked: Asked) -> str:
+        """Return what narrows a query of a user's; one that the user may not ask any more selects nothing."""
+        if self.access.query_refusal(user, class_name, asked) is not None:
+            return NOTHING
+        return self.access.read_filter(user, class_name)
+
+    def _hidden(self, user: str, groups: Iterable[int]) -> str:
+        classes = {self._groups[number].class_name for number in groups}
+        return describe_hidden({name: self.access.hidden(user, name) for name in classes})
 
     def _resume(self, client: ClientRecord, steps: list[Step], at: int) -> tuple[list[Step], set[ObjectName]]:
         """Forget the bootstraps that the client has not got.
@@ -180,9 +269,10 @@ class Views:
         again: set[ObjectName] = set()
         if gone:
             own = self._tables.own(client.ident, gone[0].version, self.integrator.newest.version)
-            if own:
+            if own or self._is_narrow(steps):  # what they would have taken away was left out of what came before
                 for step in gone:
-                    again.update(decode_names(self._tables.moved(client.ident, step.version)))
+                    again |= touched_names(decode(self._tables.moved(client.ident, step.version)).instructions)
+            if own:
                 again |= self._misjudged(kept, own)
             self.integrator.drop_steps(client.ident, [step.version for step in gone])
             self.integrator.forget_projections()
@@ -201,19 +291,25 @@ class Views:
                 found.update(decode_names(entry.lost))
         return found
 
-    def _groups_for(self, user: str, queries: Iterable[ClassQuery]) -> frozenset[int]:
+    def _groups_for(self, user: str, queries: Iterable[ClassQuery], *, is_new: bool, is_strict: bool) -> frozenset[int]:
         """Return the groups of a client's queries; all are compiled before one is added.
 
+        Args:
+            user: Whose client it is.
+            queries: What it asks.
+            is_new: Whether it has not asked this before, so that its cost matters.
+            is_strict: Whether what the user may not ask is refused; otherwise it selects nothing.
+
         Raises:
-            QueryRefusedError: One does not fit the schema.
+            QueryRefusedError: One does not fit the schema, costs too much, or may not be asked.
         """
-        wanted = [(one, self._read_filter(user, one.class_name)) for one in queries]
+        wanted = [(one, self._narrowed(user, one, is_strict=is_strict)) for one in queries]
         for one, condition in wanted:
             if self._groups.find(one.class_name, one.text, condition) is None:
-                try:
-                    self._groups.compile(one.class_name, one.text, condition)
-                except QueryError as error:
-                    raise QueryRefusedError(f"Invalid query: {one.class_name}: {error}") from None
+                query, statement = self._compile(one.class_name, one.text, condition)
+                # What a filter leaves of all objects is not the client's choice, nor that it has changed.
+                if is_new and not is_everything(one.query):
+                    check_cost(self._store, one.class_name, one.text, query, statement, self._limits)
         found = set()
         for one, condition in wanted:
             group = self._groups.find(one.class_name, one.text, condition)
@@ -221,6 +317,26 @@ class Views:
                 group = self._groups.add(one.class_name, one.text, condition)
             found.add(group.id)
         return frozenset(found)
+
+    def _narrowed(self, user: str, one: ClassQuery, *, is_strict: bool) -> str:
+        """Return the condition that narrows a query to what its user may see."""
+        if self.access.is_open(user):
+            return ""
+        self._compile(one.class_name, one.text, "")  # its names must be right before they are looked at
+        schema = self._store.schema
+        asked = asked_by(one.class_name, reads_of(conditions(one.query), one.class_name, schema))
+        refusal = self.access.query_refusal(user, one.class_name, asked)
+        if refusal is None:
+            return self.access.read_filter(user, one.class_name)
+        if is_strict:
+            raise QueryRefusedError(refusal)
+        return NOTHING
+
+    def _compile(self, class_name: str, text: str, condition: str) -> tuple[Query, Statement]:
+        try:
+            return self._groups.compile(class_name, text, condition)
+        except QueryError as error:
+            raise QueryRefusedError(f"Invalid query: {class_name}: {error}") from None
 
     def _bootstrap(
         self,
@@ -232,10 +348,14 @@ class Views:
         again: set[ObjectName],
     ) -> ViewChange:
         transaction.flush()
-        content = self._content(frozenset() if current is None else current.groups, groups, current is None, again)
+        hidden = self._hidden(client.user, groups)
+        old = _NO_STEP if current is None else current
+        content = self._content(
+            old.groups, groups, with_schema=current is None, again=again, was_hidden=old.hidden, is_hidden=hidden
+        )
         timestamp = max(0, int((self._clock() - EPOCH_S) * 1000))
         version = self.integrator.add_empty(timestamp)
-        step = Step(version, job.query_version, job.query, groups)
+        step = Step(version, job.query_version, job.query, groups, hidden)
         self._tables.add_step(client.ident, step, content.moved)
         parts = bootstrap_parts(content, version, client.client_version, timestamp)
         salt = self.integrator.newest.salt
@@ -243,15 +363,23 @@ class Views:
         return ViewChange(job.query_version, bootstrap, groups=groups)
 
     def _content(
-        self, old: frozenset[int], new: frozenset[int], with_schema: bool, again: set[ObjectName]
+        self,
+        old: frozenset[int],
+        new: frozenset[int],
+        *,
+        with_schema: bool,
+        again: set[ObjectName],
+        was_hidden: str,
+        is_hidden: str,
     ) -> BootstrapContent:
         """Return what turns one view into another; made once for all who ask between two changes of the realm."""
+        options: dict[str, Any] = {"with_schema": with_schema, "was_hidden": was_hidden, "is_hidden": is_hidden}
         if again:
-            return bootstrap_content(self._store, self._groups, old, new, with_schema=with_schema, again=again)
-        key = old, new, with_schema, self.integrator.newest.bytes_total
+            return bootstrap_content(self._store, self._groups, old, new, again=again, **options)
+        key = old, new, with_schema, was_hidden, is_hidden, self.integrator.newest.bytes_total
         found = self._contents.get(key)
         if found is None:
-            found = bootstrap_content(self._store, self._groups, old, new, with_schema=with_schema)
+            found = bootstrap_content(self._store, self._groups, old, new, **options)
             self._contents[key] = found
             self._contents_bytes += _size(found)
             while self._contents_bytes > BOOTSTRAP_BYTES_MAX and len(self._contents) > 1:
@@ -261,21 +389,31 @@ class Views:
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def read(self, client: ClientRecord, job: ReadView) -> ViewBatch:
-        """Carry out `ReadView`: what the client sees of the versions after its cursor, up to its next bootstrap."""
+    def read(self, client: ClientRecord, job: ReadView) -> ViewBatch | None:
+        """Carry out `ReadView`: what the client sees of the versions after its cursor, up to its next bootstrap.
+
+        None when it must be told anew what it sees, because that bootstrap has become outdated.
+        """
         newest = self.integrator.newest
         steps = self._tables.steps(client.ident)
         current = next((step for step in reversed(steps) if step.version <= job.begin), None)
-        following = next((step.version for step in steps if step.version > job.begin), None)
-        limit = newest.version if following is None else following - 1
+        following = next((step for step in steps if step.version > job.begin), None)
+        limit = newest.version if following is None else following.version - 1
         rows: dict[int, list[LogRow]] = {}
         own: dict[int, OwnRow] = {}
         if limit > job.begin:
             own = {row.version: row for row in self._tables.own(client.ident, job.begin, limit)}
             if current is not None:
                 rows = self._log(current.groups, job.begin, limit)
+        hidden = join_hidden(*(step.hidden for step in (current, following) if step is not None))
+        doomed: Mapping[ObjectName, int] = {}
+        if len(rows.keys() | own.keys()) + (following is not None) > 1 and self._is_narrow(steps):
+            doomed = self._doomed(client.ident, rows, own, following)
+        stretch = _Stretch(rows, own, limit, doomed, hidden)
+        if following is not None and self._is_overtaken(client.ident, steps, stretch):
+            return None
         parts: list[bytes] = []
-        reached, client_version, compensations = self._collect(parts, rows, own, limit, job.client_version)
+        reached, client_version, compensations = self._collect(parts, stretch, job.client_version)
         plain, packed, body = compress(b"".join(parts))
         recorded = Cursor(client.client_version, client.base_version)
         return ViewBatch(
@@ -290,13 +428,53 @@ class Views:
             compensations,
         )
 
-    def _collect(
+    def _is_narrow(self, steps: Iterable[Step]) -> bool:
+        """Return whether a client was to see less at some time than its queries select."""
+        return any(step.hidden or any(self._groups[number].filter for number in step.groups) for step in steps)
+
+    def _doomed(
         self,
-        parts: list[bytes],
-        rows: dict[int, list[LogRow]],
-        own: dict[int, OwnRow],
-        limit: int,
-        client_version: int,
+        client: int,
+        rows: Mapping[int, Iterable[LogRow]],
+        own: Mapping[int, OwnRow],
+        following: Step | None,
+    ) -> Mapping[ObjectName, int]:
+        """Return the objects that some versions, or the step after them, take away from a client, and the last of these.
+
+        What came before is not sent: the client's user may have lost the right to see it since. It makes no
+        difference to merging, as the objects are erased there whatever was done to them.
+        """
+        found: dict[ObjectName, int] = {}
+        for version in sorted(rows.keys() | own.keys()):
+            for row in () if version in own else rows[version]:
+                found |= dict.fromkeys(decode_names(row.lost), version)
+            if version in own:
+                found |= dict.fromkeys(decode_names(own[version].correction), version)
+        if following is not None:
+            found |= dict.fromkeys(decode_names(self._tables.moved(client, following.version)), following.version)
+        return found
+
+    def _is_overtaken(self, client: int, steps: Sequence[Step], stretch: _Stretch) -> bool:
+        """Return whether what is still to be sent before a step tells of objects that were taken away after it."""
+        if not self._is_narrow(steps):
+            return False
+        lost: set[ObjectName] = set()
+        for step in steps:
+            if step.version > stretch.limit:
+                for rows in self._log(step.groups, step.version, self.integrator.newest.version).values():
+                    lost.update(name for row in rows for name in decode_names(row.lost))
+        if not lost:
+            return False
+        seen = [self.integrator.projection(version, rows) for version, rows in stretch.rows.items()]
+        seen += [decode(row.correction) for row in stretch.own.values()]
+        return any(
+            not isinstance(one, _BARE) and ObjectName(one.class_name, one.key) in lost  # type: ignore[union-attr]
+            for changeset in seen
+            for one in changeset.instructions
+        )
+
+    def _collect(
+        self, parts: list[bytes], stretch: _Stretch, client_version: int
     ) -> tuple[int, int, list[Compensation]]:
         """Append the entries of versions to `parts`, as many as a DOWNLOAD takes.
 
@@ -304,22 +482,22 @@ class Views:
         """
         size = 0
         compensations: list[Compensation] = []
-        for version in sorted(rows.keys() | own.keys()):
-            mine = own.get(version)
-            entry = self._entry(version, rows[version]) if mine is None else self._own_entry(mine)
+        for version in sorted(stretch.rows.keys() | stretch.own.keys()):
+            mine = stretch.own.get(version)
+            entry = self._entry(version, stretch) if mine is None else self._own_entry(mine, stretch)
             if size and entry is not None and size + len(entry.changeset) > self._download_bytes_max:
                 return version - 1, client_version, compensations
             if mine is not None:
                 client_version = mine.client_version
                 if mine.rejected:
-                    compensations.append(_compensation(mine))
+                    compensations += _compensations(mine)
             if entry is not None:
                 count = len(entry.changeset)
                 head = (entry.version, client_version, entry.timestamp, entry.origin, count, count)
                 parts.append(b"%d %d %d %d %d %d " % head)
                 parts.append(entry.changeset)
                 size += count
-        return limit, client_version, compensations
+        return stretch.limit, client_version, compensations
 
     def _log(self, groups: frozenset[int], after: int, until: int) -> dict[int, list[LogRow]]:
         """Return what versions did to some groups; listeners who are up to date all ask the same."""
@@ -334,39 +512,85 @@ class Views:
             self._logs[key] = found
         return found
 
-    def _own_entry(self, row: OwnRow) -> _Entry | None:
+    def _own_entry(self, row: OwnRow, stretch: _Stretch) -> _Entry | None:
         """Return what a client is sent of a version that it made itself."""
         if not row.correction:
             return None
+        data = row.correction
+        if stretch.hidden or stretch.doomed:
+            whole = decode(data)
+            seen = stretch.reduced(row.version, whole)
+            data = data if seen is whole else encode(seen)
         timestamp, _ = self.integrator.stamp(row.version)
-        return _Entry(row.version, timestamp, SERVER_IDENT, row.correction)
+        return _Entry(row.version, timestamp, SERVER_IDENT, data)
 
-    def _entry(self, version: int, rows: list[LogRow]) -> _Entry | None:
+    def _entry(self, version: int, stretch: _Stretch) -> _Entry | None:
         """Return what the clients of some groups see of a version; its bytes are made once for all of them."""
-        key = version, tuple(row.group for row in rows)
+        rows = stretch.rows[version]
+        if stretch.doomed:
+            whole = self.integrator.projection(version, rows)
+            seen = stretch.reduced(version, whole)
+            if seen is not whole:
+                return self._stamped(version, encode(seen))
+        key = version, tuple(row.group for row in rows), stretch.hidden
         data = self._projected.get(key)
         if data is None:
-            if any(row.kept is None for row in rows) and not any(row.arrived or row.lost for row in rows):
-                data = self._history.changeset(version)
-            else:
-                data = encode(self.integrator.projection(version, rows))
+            data = self._project(version, rows, stretch.hidden)
             self._projected[key] = data
             self._projected_bytes += len(data) + 100
             while self._projected_bytes > PROJECTED_BYTES_MAX and len(self._projected) > 1:
                 _, dropped = self._projected.popitem(last=False)
                 self._projected_bytes -= len(dropped) + 100
+        return self._stamped(version, data)
+
+    def _project(self, version: int, rows: list[LogRow], hidden: str) -> bytes:
+        is_whole = any(row.kept is None for row in rows) and not any(row.arrived or row.lost for row in rows)
+        if is_whole and not hidden:
+            return self._history.changeset(version)
+        whole = self.integrator.projection(version, rows)
+        seen = masked(whole, hidden_of(hidden)) if hidden else whole
+        return self._history.changeset(version) if is_whole and seen is whole else encode(seen)
+
+    def _stamped(self, version: int, data: bytes) -> _Entry | None:
         if not data:
             return None
         timestamp, origin = self.integrator.stamp(version)
         return _Entry(version, timestamp, origin, data)
 
 
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """What a client is to be sent of some versions: what they did to its groups, and what it made itself.
+
+    Left out are `hidden` properties, and what was done to `doomed` objects before a later version takes them away.
+    """
+
+    rows: Mapping[int, list[LogRow]]
+    own: Mapping[int, OwnRow]
+    limit: int
+    doomed: Mapping[ObjectName, int]
+    hidden: str
+
+    def reduced(self, version: int, changeset: Changeset) -> Changeset:
+        """Return a version without what is left out; the same object if that is nothing."""
+        found = masked(changeset, hidden_of(self.hidden)) if self.hidden else changeset
+        kept = [one for one in found.instructions if isinstance(one, _BARE) or not self._is_doomed(version, one)]
+        return found if len(kept) == len(found.instructions) else Changeset(kept)
+
+    def _is_doomed(self, version: int, one: Instruction) -> bool:
+        return self.doomed.get(ObjectName(one.class_name, one.key), 0) > version  # type: ignore[union-attr]
+
+
 def _size(content: BootstrapContent) -> int:
     return sum(map(len, content.changesets)) + len(content.moved) + 1_000
 
 
-def _compensation(row: OwnRow) -> Compensation:
-    updates = tuple(
-        RejectedUpdate(class_name, decode_key(key), reason) for class_name, key, reason in json.loads(row.rejected)
-    )
-    return Compensation(row.client_version, updates, row.version)
+def _compensations(row: OwnRow) -> Iterator[Compensation]:
+    """Yield what a client must hear of a version that it made: what is undone, and what could not be (flx.md §2.8)."""
+    refused = json.loads(row.rejected)
+    for is_undone, version in ((True, row.version), (False, None)):
+        updates = tuple(
+            RejectedUpdate(name, decode_key(key), why) for name, key, why, undone in refused if undone is is_undone
+        )
+        if updates:
+            yield Compensation(row.client_version, updates, version)
