@@ -17,15 +17,29 @@ from pathlib import Path
 from benchmarks.arguments import parser
 from benchmarks.report import Report
 from hinterland.changeset.encoder import encode
-from hinterland.changeset.instructions import AddColumn, AddTable, Changeset, CreateObject, Instruction, Update
+from hinterland.changeset.instructions import (
+    AddColumn,
+    AddTable,
+    ArrayErase,
+    ArrayInsert,
+    Changeset,
+    CreateObject,
+    Instruction,
+    Update,
+)
+from hinterland.permissions.subject import Subject
+from hinterland.permissions.system_classes import SYSTEM_QUERIES
 from hinterland.protocol.messages import FlexibleBind, FlexibleIdent, QueryChange, Upload, UploadEntry
 from hinterland.protocol.server_connection import ServerConnection
 from hinterland.protocol.server_flexible_session import FlexibleSession
 from hinterland.protocol.server_requests import CloseSession, OpenRealm
+from hinterland.server.realm_access import RealmAccess
 from hinterland.server.realm_file import FileIdent, RealmFile, deliver
+from hinterland.server.views.views import ViewPolicy
 from hinterland.store.store import Store
-from hinterland.values import ClassKind, CollectionType, Link, PropertyType
+from hinterland.values import ClassKind, CollectionType, Link, ObjectId, PropertyType
 
+ADMIN = "root"
 OBJECTS = 100_000
 SUBSCRIPTIONS = 10_000
 COMMITS = 300
@@ -45,9 +59,9 @@ SCHEMA: list[Instruction] = [
 class Client:
     """One session in flexible mode."""
 
-    def __init__(self, realm: Realm) -> None:
+    def __init__(self, realm: Realm, user: str = ADMIN) -> None:
         self.realm = realm
-        self.machine = ServerConnection(is_flexible=True, path="/shared/x")
+        self.machine = ServerConnection(is_flexible=True, path="/shared/x", user=user)
         self.machine.receive_message(FlexibleBind(1, need_ident=True))
         (opened,) = self.machine.take_requests()
         assert isinstance(opened.session, FlexibleSession)
@@ -83,13 +97,16 @@ class Client:
 class Realm:
     """A realm's file, and its clients."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, has_permissions: bool = False) -> None:
         self.path = directory / "x.hldb"
+        store = Store.open(self.path, durable=False)
+        access = RealmAccess(store, lambda user: Subject(user, is_admin=user == ADMIN))
         self.file = RealmFile(
-            Store.open(self.path, durable=False),
+            store,
             version_salt=5,
             make_salt=lambda: random.randrange(1, 2**62),
             clock=time.time,
+            view_policy=ViewPolicy(access) if has_permissions else None,
         )
         self.listeners: dict[int, list[Client]] = {}
 
@@ -190,6 +207,70 @@ def measure(
         return cost
 
 
+def listed(key: int, crew: int, at: int = 0) -> Instruction:
+    """Return what lets a crew read an object."""
+    return ArrayInsert("Item", key, "permissions", [at], Link("__Permission", grant_key(crew)), at)
+
+
+def grant_key(crew: int) -> ObjectId:
+    return ObjectId(crew.to_bytes(12, "big"))
+
+
+def permissions(report: Report, objects: int, count: int) -> None:
+    """Subscribe users who see everything that the crew of each may read, then commit; every third commit moves an object."""
+    with tempfile.TemporaryDirectory() as directory:
+        realm = Realm(Path(directory), has_permissions=True)
+        writer = fill(realm, objects, 10)
+        writer.ask(json.dumps({**SYSTEM_QUERIES, "Item": "TRUEPREDICATE", "Dept": "TRUEPREDICATE"}))
+        writer.upload(crews(count))
+        for begin in range(0, objects, 5_000):
+            writer.upload(listed(key, key % count) for key in range(begin, min(begin + 5_000, objects)))
+        begin = time.process_time()
+        clients = []
+        for number in range(count):
+            client = Client(realm, f"u{number}")
+            client.ask('{"Item":"TRUEPREDICATE"}')
+            client.acknowledge()
+            for group in client.session.groups:
+                realm.listeners.setdefault(group, []).append(client)
+            clients.append(client)
+        name = f"{count:,} users who see what lists let them"
+        report.add(f"{name}: CPU to subscribe", (time.process_time() - begin) * 1000 / count, "ms")
+        realm.file.take_affected()
+        chance = random.Random(1)
+        spent: dict[str, list[float]] = {"one object": [], "one list": [], "a new object with a list": []}
+        for number in range(COMMITS):
+            key = chance.randrange(objects)
+            kind = list(spent)[number % 3]
+            change: list[Instruction] = [Update("Item", key, "n", [], chance.randrange(1000))]
+            if kind == "one list":
+                change = [ArrayErase("Item", key, "permissions", [0], 1), listed(key, chance.randrange(count))]
+            elif kind != "one object":
+                new = objects + number
+                change = [CreateObject("Item", new), listed(new, chance.randrange(count))]
+            begin = time.process_time()
+            writer.upload(change)
+            realm.wake()
+            spent[kind].append(time.process_time() - begin)
+        for kind, times in spent.items():
+            report.add(f"{name}: CPU per commit of {kind}", statistics.mean(times) * 1000, "ms")
+        realm.file.close()
+
+
+def crews(count: int) -> Iterable[Instruction]:
+    """Yield a property for lists, and a role and a permission for each user."""
+    yield AddColumn("Item", "permissions", PropertyType.LINK, False, LIST, "__Permission")
+    for number in range(count):
+        user, role = f"u{number}", f"crew{number}"
+        yield CreateObject("__User", user)
+        yield CreateObject("__Role", role)
+        yield ArrayInsert("__Role", role, "members", [0], Link("__User", user), 0)
+        yield ArrayInsert("__Role", "everyone", "members", [number + 1], Link("__User", user), number + 1)
+        yield CreateObject("__Permission", grant_key(number))
+        yield Update("__Permission", grant_key(number), "role", [], Link("__Role", role))
+        yield Update("__Permission", grant_key(number), "canRead", [], True)
+
+
 SHAPES: tuple[Callable[[int], str], ...] = (
     lambda n: f'owner == "u{n}"',
     lambda n: f'owner == "u{n}" AND n > {n % 1000}',
@@ -247,6 +328,7 @@ def main() -> None:
     few = measure(report, "10 subscriptions by owner", objects, 10, owner)
     measure(report, f"{count:,} subscriptions by owner", objects, count, owner, few * 3)
     measure(report, "1,000 subscriptions of 50 shapes", min(objects, 20_000), 1_000, shaped)
+    permissions(report, objects, min(count, 1_000))
     forms(report)
     bootstrap(report, 10_000)
     report.table()

@@ -47,13 +47,27 @@ def add_administration(commands: Any) -> None:
 # -- what they accept ---------------------------------------------------------------------------
 
 
-def _add_users(commands: Any) -> None:
-    users = commands.add_parser("users", help="look at, make and change users")
-    users.set_defaults(run=lambda _: users.print_help())
-    actions = users.add_subparsers(metavar="ACTION")
-    listing = actions.add_parser("list", help="list all users")
+Run = Callable[[argparse.Namespace], int]
+
+
+def _group(commands: Any, name: str, text: str) -> Any:
+    """Add a command that has commands of its own, and says so when it is called without."""
+    group = commands.add_parser(name, help=text)
+    group.set_defaults(run=lambda _: group.print_help())
+    return group.add_subparsers(metavar="ACTION")
+
+
+def _add_list(actions: Any, text: str, run: Run) -> Any:
+    """Add the command `list`."""
+    listing = actions.add_parser("list", help=text)
     add_data_option(listing, json_help="one JSON array")
-    listing.set_defaults(run=_users_list)
+    listing.set_defaults(run=run)
+    return listing
+
+
+def _add_users(commands: Any) -> None:
+    actions = _group(commands, "users", "look at, make and change users")
+    _add_list(actions, "list all users", _users_list)
     create = actions.add_parser(
         "create",
         help="make a user with a password",
@@ -86,12 +100,8 @@ def _add_users(commands: Any) -> None:
 
 
 def _add_permissions(commands: Any) -> None:
-    permissions = commands.add_parser("permissions", help="say who may open which realm")
-    permissions.set_defaults(run=lambda _: permissions.print_help())
-    actions = permissions.add_subparsers(metavar="ACTION")
-    listing = actions.add_parser("list", help="list all grants")
-    add_data_option(listing, json_help="one JSON array")
-    listing.set_defaults(run=_permissions_list)
+    actions = _group(commands, "permissions", "say who may open which realm")
+    _add_list(actions, "list all grants", _permissions_list)
     grant = actions.add_parser("set", help="grant a level on a realm, or on all below a path")
     grant.add_argument("path", help="a realm's path, or all below one: '/shared/*'")
     grant.add_argument("level", choices=("none", "read", "write", "admin"))
@@ -117,12 +127,8 @@ def _add_grantee(parser: Any) -> None:
 
 
 def _add_keys(commands: Any) -> None:
-    keys = commands.add_parser("keys", help="look at and rotate the keys that sign tokens")
-    keys.set_defaults(run=lambda _: keys.print_help())
-    actions = keys.add_subparsers(metavar="ACTION")
-    listing = actions.add_parser("list", help="list all keys")
-    add_data_option(listing, json_help="one JSON array")
-    listing.set_defaults(run=_keys_list)
+    actions = _group(commands, "keys", "look at and rotate the keys that sign tokens")
+    _add_list(actions, "list all keys", _keys_list)
     rotate = actions.add_parser(
         "rotate",
         help="sign with a new key from now on",
@@ -146,15 +152,11 @@ def _add_token(commands: Any) -> None:
 
 
 def _add_audit(commands: Any) -> None:
-    audit = commands.add_parser("audit", help="look at what administrators did")
-    audit.set_defaults(run=lambda _: audit.print_help())
-    actions = audit.add_subparsers(metavar="ACTION")
-    listing = actions.add_parser("list", help="list acts, newest first")
+    actions = _group(commands, "audit", "look at what administrators did")
+    listing = _add_list(actions, "list acts, newest first", _audit_list)
     listing.add_argument("--limit", type=int, default=100, metavar="N", help="how many (default 100)")
     listing.add_argument("--actor", help="only what this identity did")
     listing.add_argument("--subject", help="only what was done to this user, path or key")
-    add_data_option(listing, json_help="one JSON array")
-    listing.set_defaults(run=_audit_list)
     trim = actions.add_parser("trim", help="forget old acts; without this command they are kept for ever")
     trim.add_argument("days", type=int, help="how many days to keep")
     add_data_option(trim, json_help="print a JSON object")

@@ -324,7 +324,7 @@ class PermissionWorld(ViewWorld):
 
     def wanted(self, client: ViewClient) -> dict[str, dict[Any, dict[str, Any]]]:
         judge = Judge(self.server.file.store, self.document, self.customs, self.admins)
-        return judge.view(client.user, json.loads(client.active.query_json or "{}"))
+        return judge.view(client.user, json.loads(client.active.query_json))
 
 
 def grant_key(number: int) -> ObjectId:

@@ -15,7 +15,7 @@ import pytest
 from tests.simulation.test_view_scenarios import ALL, KEYS, NAME, Bench, create, matching, update
 from tests.simulation.views import ViewClient
 
-from hinterland.changeset.instructions import Instruction, Update
+from hinterland.changeset.instructions import ArrayInsert, Instruction, Update
 from hinterland.permissions.rules_document import parse_rules
 from hinterland.permissions.subject import Json, Subject
 from hinterland.protocol.messages import RejectedUpdate, SessionReason
@@ -72,6 +72,12 @@ class RoleBench(Bench):
     def about(self, client: ViewClient, word: str, since: int = 0) -> int:
         """Return how many lines of the transcript since a place tell of a client and something."""
         return sum(line.startswith(f"{client.name}: ") and word in line for line in self.lines[since:])
+
+    def sync_only(self, client: ViewClient) -> None:
+        """Exchange everything with one device."""
+        others, self.clients = self.clients, [client]
+        self.sync()
+        self.clients = others
 
     def staff(self, client: ViewClient) -> dict[str, int]:
         """Return how many objects a client holds, by what they are."""
@@ -324,8 +330,7 @@ def advance(bench: RoleBench, client: ViewClient, stage: str) -> None:
     client.receive()
     if stage == "half received":
         return
-    version = client.sets.latest().version
-    while any(one.version == version for one in client.pending):
+    while client.active.version < client.newest:
         bench.until(client, "download")
         client.receive()
     if stage == "received":
@@ -365,6 +370,79 @@ def role_during_client_reset(bench: RoleBench, messages: int) -> None:
     client.store.close()
 
 
+# -- what these scenarios do not name ---------------------------------------------------------------
+
+
+def a_lost_bootstrap_of_a_role(bench: RoleBench) -> None:
+    """What a bootstrap would have taken away is left out of what comes before it; if it is lost, that comes again."""
+    bench.commit(bench.admin, *create(1, str="foo", int=1), *create(2, str="bar", int=1))
+    bench.sync()
+    bench.server.bytes_max = 1
+    client = bench.client(ALL)
+    bench.go_offline(client)
+    bench.commit(bench.admin, *update(1, int=2))
+    bench.sync_only(bench.admin)
+    bench.rule(only("bar"))
+    bench.until(client, "download")
+    client.receive()  # the versions before the bootstrap, without what was done to the first object
+    assert bench.ints(client) == {1: 1, 2: 1}
+    bench.go_offline(client)
+    bench.rule("allow_schema_changes = true\n[[default]]\nwrite = true")
+    bench.sync()
+    assert bench.ints(client) == {1: 2, 2: 1}
+
+
+def hidden_and_shown(bench: RoleBench) -> None:
+    """Properties lose their values at the client and get them back; edits of others that wait are kept."""
+    made = [*create(1, str="foo", int=1), *(ArrayInsert(NAME, 1, "list", [n], n + 5, n) for n in range(3))]
+    bench.commit(bench.admin, *made)
+    client = bench.client(ALL)
+    free = "allow_schema_changes = true\n[[default]]\nwrite = true\n"
+    for rules, number, held in (
+        (free + "fields.str = { read = false }\nfields.list = { read = false }", 2, (None, [])),
+        (free, 3, ("foo", [5, 6, 7])),
+    ):
+        bench.go_offline(client)
+        bench.commit(client, *update(1, int=number))
+        bench.rule(rules)
+        bench.sync()
+        one = bench.held(client)[1]
+        assert (one["int"], (one["str"], one["list"])) == (number, held)
+        assert bench.truth[1]["int"] == number
+    assert client.undone == []
+
+
+def a_query_that_is_no_longer_allowed(bench: RoleBench) -> None:
+    """It selects nothing while that lasts, and what is asked anew is refused; the session goes on."""
+    bench.commit(bench.admin, *create(1, str="foo", int=1))
+    client = bench.client(matching('str == "foo"'))
+    client.may_be_refused = True
+    assert set(bench.held(client)) == {1}
+    hides = "allow_schema_changes = true\n[[default]]\nwrite = true\nfields.str = { read = false }"
+    bench.rule(hides)
+    bench.sync()
+    assert bench.held(client) == {}
+    client.subscribe(matching('str == "bar"'))
+    bench.sync()
+    assert client.refused == {2: "Invalid query: no permission to read TopLevel.str"}
+    bench.rule("allow_schema_changes = true\n[[default]]\nwrite = true")
+    bench.sync()
+    assert set(bench.held(client)) == {1}
+
+
+def twins_of_unreadable_objects(bench: RoleBench) -> None:
+    """Creating what is there already, unseen, changes nothing and tells nothing."""
+    bench.commit(bench.admin, *create(1, str="secret", int=1))
+    bench.rule(only("foo"))
+    client = bench.client(ALL)
+    bench.commit(client, *create(1, str="foo", int=9))
+    bench.sync()
+    assert bench.held(client) == {}
+    assert bench.truth[1] == {**bench.truth[1], "str": "secret", "int": 1}
+    assert len(client.undone) == 1
+    assert not any("secret" in line for line in bench.lines if line.startswith(f"{client.name}: gets"))
+
+
 SCENARIOS: list[tuple[str, Callable[[RoleBench], None], bool]] = [
     ("32", refused_by_role, True),
     ("33", refused_between_others, True),
@@ -376,6 +454,10 @@ SCENARIOS: list[tuple[str, Callable[[RoleBench], None], bool]] = [
     ("56", one_users_role, True),
     ("57", edits_of_another_role, True),
     ("58", role_of_a_new_file, True),
+    ("lost", a_lost_bootstrap_of_a_role, True),
+    ("hidden", hidden_and_shown, True),
+    ("query", a_query_that_is_no_longer_allowed, True),
+    ("twins", twins_of_unreadable_objects, True),
     *(
         (
             f"59-{stage}-{number}",

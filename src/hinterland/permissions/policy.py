@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from typing import Final
 
 from hinterland.permissions.concern import Concern
@@ -256,17 +255,6 @@ class Policy:
         return self.rules.role_of(self.subject, class_name)
 
     # -- following changes -----------------------------------------------------------------------
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """A text that is equal for policies which let their users see the same."""
-        lines = [str(int(self.realm_privileges))]
-        for one in sorted(self.schema, key=lambda each: each.name):
-            if one.kind is ClassKind.TOP_LEVEL:
-                access = self.of(one.name)
-                hidden = ",".join(sorted(access.hidden))
-                lines.append(f"{one.name}\0{int(access.can_query)}\0{access.readable_text}\0{hidden}")
-        return sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     def is_concerned(self, concern: Concern | None) -> bool:
         """Return whether a change may make the user's policy another one."""

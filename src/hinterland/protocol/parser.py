@@ -188,10 +188,7 @@ def _parse_flexible_ident(source: _Input) -> FlexibleIdent:
 
 
 def _parse_query_change(source: _Input) -> QueryChange:
-    fields = source.expect_fields(3)
-    session, version = _session(fields[0]), read_unsigned(fields[1])
-    size = read_count(fields[2], QUERY_BYTES_MAX)
-    return QueryChange(session, version, decode_text(source.expect_body(size)))
+    return QueryChange(*_parse_numbered_text(source, QUERY_BYTES_MAX))
 
 
 def _parse_flexible_download(source: _Input) -> FlexibleDownload:
@@ -272,10 +269,15 @@ def _parse_client_error(source: _Input) -> ClientError:
 
 
 def _parse_test_command(source: _Input) -> TestCommand:
+    return TestCommand(*_parse_numbered_text(source, TEXT_BYTES_MAX))
+
+
+def _parse_numbered_text(source: _Input, bytes_max: int) -> tuple[int, int, str]:
+    """Return session, number and text of a message that has just these."""
     fields = source.expect_fields(3)
-    session, request = _session(fields[0]), read_unsigned(fields[1])
-    size = read_count(fields[2], TEXT_BYTES_MAX)
-    return TestCommand(session, request, decode_text(source.expect_body(size)))
+    session, number = _session(fields[0]), read_unsigned(fields[1])
+    size = read_count(fields[2], bytes_max)
+    return session, number, decode_text(source.expect_body(size))
 
 
 def _parse_ident_grant(source: _Input) -> IdentGrant:

@@ -14,7 +14,7 @@ from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hinterland.errors import DuplicateKeyError, SchemaError, UsageError, ValueTypeError
-from hinterland.realm.binding import UNMANAGED, Binding
+from hinterland.realm.binding import UNMANAGED, Binding, synchronise
 from hinterland.realm.objects import ObjectBase
 from hinterland.schema.declaration import MISSING
 from hinterland.store.bulk import insert_rows
@@ -103,13 +103,21 @@ def add(realm: Realm, obj: ObjectBase, update: str) -> ObjectBase:
     """Put one object, and the unmanaged objects it links to, into the realm; see `Realm.add`."""
     if obj._stamp is not None:
         if obj._binding.realm is realm:
+            synchronise(obj)
             return obj
         raise UsageError(f"this {type(obj).__name__} belongs to another realm; add obj.detach() instead")
     binding = realm._binding(type(obj))
     if binding.declaration.kind is ClassKind.EMBEDDED:
         raise UsageError(f"{binding.title} is an embedded class; assign its objects to a property of another object")
     check_graph(realm, obj, update)
-    return place(realm, binding, obj, update)
+    mode = realm._mode
+    if update == mode:
+        return place(realm, binding, obj, update)
+    realm._mode = update  # goes for all that it links to
+    try:
+        return place(realm, binding, obj, update)
+    finally:
+        realm._mode = mode
 
 
 def place(realm: Realm, binding: Binding, obj: ObjectBase, update: str) -> ObjectBase:

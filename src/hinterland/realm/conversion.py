@@ -35,7 +35,7 @@ from hinterland.values import (
     float32,
 )
 
-__all__ = ["FromSql", "ToSql", "check_text", "from_sql", "to_sql"]
+__all__ = ["FromSql", "ToSql", "check_bytes", "check_text", "from_sql", "to_sql"]
 
 ToSql = Callable[[Any], Any]
 FromSql = Callable[[Any], Any]
@@ -79,7 +79,8 @@ def _str(value: Any) -> str:
     return check_text(str(value) if type(value) is not str else value)
 
 
-def _bytes(value: Any) -> bytes:
+def check_bytes(value: Any) -> bytes:
+    """Return a buffer's content; refuse anything else, and what is too long."""
     if not isinstance(value, bytes | bytearray | memoryview):
         raise _wrong("bytes", value)
     raw = bytes(value)
@@ -139,7 +140,7 @@ _TO_SQL: Final[dict[PropertyType, ToSql]] = {
     PropertyType.INT: _int,
     PropertyType.BOOL: _bool,
     PropertyType.STRING: _str,
-    PropertyType.BINARY: _bytes,
+    PropertyType.BINARY: check_bytes,
     PropertyType.DOUBLE: _double,
     PropertyType.FLOAT: _single,
     PropertyType.TIMESTAMP: _timestamp,

@@ -17,7 +17,7 @@ from uuid import UUID
 from hinterland.changeset.instructions import Step
 from hinterland.errors import InvalidObjectError, UsageError, ValueTypeError
 from hinterland.realm.binding import Binding, synchronise
-from hinterland.realm.conversion import check_text
+from hinterland.realm.conversion import check_bytes, check_text
 from hinterland.realm.location import Place, place_of
 from hinterland.realm.objects import ObjectBase
 from hinterland.store.sqlform import MIXED_DICTIONARY, MIXED_LIST, SqlValue, mixed_from_sql, mixed_to_sql
@@ -55,7 +55,7 @@ __all__ = [
 
 NOT_SCALAR: Final = object()
 LEVELS_MAX: Final = 100  # merge.md §2.1
-_AS_IS: Final = frozenset({type(None), bool, bytes, float32, float, Timestamp, ObjectId, UUID})
+_AS_IS: Final = frozenset({type(None), bool, float32, float, Timestamp, ObjectId, UUID})
 
 
 # -- values --------------------------------------------------------------------------------------
@@ -70,6 +70,8 @@ def _scalar(value: Any) -> Any:
         return check_int(value)
     if kind is str:
         return check_text(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return check_bytes(value)
     if isinstance(value, datetime):
         return Timestamp.from_datetime(value)
     if isinstance(value, Decimal):
@@ -79,8 +81,6 @@ def _scalar(value: Any) -> Any:
             raise ValueTypeError(f"{value} does not fit a decimal: 34 digits, 1E-6176 to 9E6144") from None
     if isinstance(value, Enum):
         return _scalar(value.value)
-    if isinstance(value, bytearray | memoryview):
-        return bytes(value)
     for base in (str, int, float):
         if isinstance(value, base):
             return _scalar(base(value))

@@ -38,8 +38,8 @@ from hinterland.realm.schema_update import SCHEMA_VERSION, MigrationNeeded, upda
 from hinterland.realm.snapshots import Snapshots
 from hinterland.realm.subscribed import Subscribed, check_file, subscription_book
 from hinterland.realm.sweep import Sweeps
+from hinterland.realm.write_block import WriteBlock
 from hinterland.realm.writer import Reference, Writer
-from hinterland.realm.writing import Writing
 from hinterland.schema.types import Schema
 from hinterland.schema.validation import stored_names, validate
 from hinterland.store.sqlform import SqlValue
@@ -389,7 +389,7 @@ class Realm(Snapshots, FileCare, Attaching, Access, Subscribed):
             without_notifying: Observations of this realm instance that need not be told, because
                 the program shows the change already.
         """
-        return Writing(self, tuple(without_notifying))
+        return WriteBlock(self, tuple(without_notifying))
 
     async def write_async(self, function: Callable[[Realm], R]) -> R:
         """Run `function(realm)` in a write transaction on the realm's writer thread.

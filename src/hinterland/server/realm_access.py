@@ -151,7 +151,7 @@ class RealmAccess:
         """Note what was applied; from now on decisions are by how the realm is with it.
 
         Returns:
-            Whom it may concern: their views are to be made anew if their policy's fingerprint has changed.
+            Whom it may concern, None if nobody.
         """
         if self._general is None:
             self._general = self._state.general_permissions()

@@ -358,12 +358,7 @@ class _Applier:
     # -- lists -----------------------------------------------------------------------------------
 
     def array_insert(self, it: ArrayInsert) -> None:
-        place = self._element(it)
-        size = place.size()
-        index = it.path[-1]
-        assert isinstance(index, int)
-        if it.prior_size != size:
-            bad(it, f"the list has {size} elements, not {it.prior_size}")
+        place, size, index = self._element(it)
         if index > size:
             bad(it, f"the index is beyond the {size} elements of the list")
         value = it.value
@@ -387,33 +382,28 @@ class _Applier:
             bad(it, f"a {value.name.lower()} cannot be inserted here")
 
     def array_move(self, it: ArrayMove) -> None:
-        place = self._element(it)
-        size = place.size()
-        source = it.path[-1]
-        assert isinstance(source, int)
-        if it.prior_size != size:
-            bad(it, f"the list has {size} elements, not {it.prior_size}")
+        place, size, source = self._element(it)
         if source >= size or it.to >= size or source == it.to:
             bad(it, f"cannot move element {source} to {it.to} in a list of {size}")
         place.move(it.to)
 
     def array_erase(self, it: ArrayErase) -> None:
-        place = self._element(it)
-        size = place.size()
-        index = it.path[-1]
-        assert isinstance(index, int)
-        if it.prior_size != size:
-            bad(it, f"the list has {size} elements, not {it.prior_size}")
+        place, size, index = self._element(it)
         if index >= size:
             bad(it, f"the index is beyond the {size} elements of the list")
         place.remove()
 
-    def _element(self, it: ArrayInsert | ArrayMove | ArrayErase) -> ListElement | TreeEntry:
+    def _element(self, it: ArrayInsert | ArrayMove | ArrayErase) -> tuple[ListElement | TreeEntry, int, int]:
+        """Return the element, the size of its list, which the instruction must know, and its index."""
         table = self._table(it)
         place = self._place(it, table, self._row(it, table))
-        if isinstance(place, ListElement) or (isinstance(place, TreeEntry) and not place.is_dictionary):
-            return place
-        bad(it, "this is not a list element")
+        if not (isinstance(place, ListElement) or (isinstance(place, TreeEntry) and not place.is_dictionary)):
+            bad(it, "this is not a list element")
+        size, index = place.size(), it.path[-1]
+        assert isinstance(index, int)
+        if it.prior_size != size:
+            bad(it, f"the list has {size} elements, not {it.prior_size}")
+        return place, size, index
 
     # -- sets ------------------------------------------------------------------------------------
 

@@ -57,6 +57,14 @@ def test_a_user_is_enrolled_once(empty: Store) -> None:
     assert state.links("__Role", EVERYONE, "members") == [Link("__User", "ada"), Link("__User", "bob")]
 
 
+def test_several_users_are_enrolled_together(empty: Store) -> None:
+    """Their places on the list of everyone follow each other."""
+    change(empty, *enrolment(StoreAccess(empty), "ada", "bob"))
+    state = StoreAccess(empty)
+    assert state.links("__Role", EVERYONE, "members") == [Link("__User", "ada"), Link("__User", "bob")]
+    assert enrolment(state, "ada", "bob") == []
+
+
 def test_a_user_whom_an_admin_made_stays_as_it_is(empty: Store) -> None:
     """It is not made a member of everyone (flx.md §3.5)."""
     change(empty, *foundation(StoreAccess(empty)), CreateObject("__User", "ada"))

@@ -157,15 +157,23 @@ def test_querying_a_class_is_refused_with_its_name(policy_of) -> None:  # type: 
     assert policy.query_refusal("Plain", []) == "Invalid query: no permission to query the class 'Plain'"
 
 
-def test_the_fingerprint_tells_what_a_user_sees(policy_of) -> None:  # type: ignore[no-untyped-def]
-    """It changes with what may be read or queried, not with what may be written."""
-    world = World(classes={"Plain": [Grant(EVERYONE, P.READ | P.QUERY)]})
-    same = World(classes={"Plain": [Grant(EVERYONE, P.READ | P.QUERY | P.UPDATE)]})
-    other = World(classes={"Plain": [Grant(EVERYONE, P.READ)]})
-    assert policy_of(world).fingerprint == policy_of(same).fingerprint
-    assert policy_of(world).fingerprint != policy_of(other).fingerprint
-    hidden = "[[default]]\nfields.n = { read = false, write = false }"
-    assert policy_of(World(), rules=hidden).fingerprint != policy_of(World(), rules="[[default]]").fingerprint
+def test_a_query_cannot_reach_what_its_user_may_not_read(policy_of) -> None:  # type: ignore[no-untyped-def]
+    """Not a class of which lists or rules let nothing be read, whatever single objects say."""
+    policy = policy_of(World(classes={"Plain": [Grant(EVERYONE, P.QUERY)]}))
+    refusal = "Invalid query: no permission to read the class 'Plain'"
+    assert policy.query_refusal("Item", [("Plain", "")]) == refusal
+    ruled = policy_of(World(), rules="[[classes.Plain]]\nread = false\n[[default]]\nread = true")
+    assert ruled.query_refusal("Item", [("Plain", "n")]) == refusal
+    assert ruled.query_refusal("Plain", [("Plain", "n")]) is None  # it selects nothing
+    assert policy_of(World(items={1: []})).query_refusal("Plain", [("Item", "n")]) is None
+
+
+def test_a_query_of_unknown_reach_is_refused_where_something_is_hidden(policy_of) -> None:  # type: ignore[no-untyped-def]
+    """It might ask for that."""
+    hidden = policy_of(World(), rules="[[default]]\nfields.n = { read = false }")
+    refusal = hidden.query_refusal("Item", [], is_all_known=False)
+    assert refusal == "Invalid query: that on 'Item' may read properties that are hidden"
+    assert policy_of(World(), rules="[[default]]").query_refusal("Item", [], is_all_known=False) is None
 
 
 def test_a_system_class_of_another_form_grants_nothing(tmp_path: Path, opened: list[Store]) -> None:

@@ -169,6 +169,14 @@ def test_rules_are_checked_against_a_schema(rules: str, problem: str) -> None:
     assert any(problem in one for one in found), found
 
 
+def test_embedded_classes_have_no_rules() -> None:
+    """Their objects are parts of their owners; a rule that does nothing must not look as if it did."""
+    schema = Schema.of([*SCHEMA, ClassSchema("Address", ClassKind.EMBEDDED)])
+    assert check_rules(parse_rules("[[classes.Address]]\nread = false"), schema) == [
+        "classes.Address: embedded objects are seen and changed as parts of their owners"
+    ]
+
+
 def test_the_place_of_a_wrong_name_is_shown() -> None:
     """The message shows the text of the condition with a mark under the name."""
     (found,) = check_rules(parse_rules("[[classes.Patient]]\nread = 'owner == $user.id AND wart == 1'"), SCHEMA)

@@ -11,7 +11,7 @@ from tests.unit.realm.people import SCHEMA, Address, Company, Event, Person
 import hinterland as hl
 from hinterland.changeset.decoder import decode
 from hinterland.changeset.instructions import CreateObject, EraseObject, Update
-from hinterland.errors import DuplicateKeyError, SchemaError, UsageError, ValueTypeError
+from hinterland.errors import DuplicateKeyError, InvalidObjectError, SchemaError, UsageError, ValueTypeError
 
 Recording = tuple[hl.Realm, list[bytes]]
 
@@ -363,3 +363,57 @@ def test_asymmetric_objects_leave(recording: Recording) -> None:
     assert realm._store.connection.execute("SELECT count(*) FROM Event").fetchone() == (0,)
     with pytest.raises(UsageError, match="objects of Event leave after upload"):
         realm.objects(Event)
+
+
+@pytest.mark.parametrize("update", ["modified", "all"])
+@pytest.mark.parametrize("many", [False, True])
+def test_updates_reach_what_a_new_object_links_to(realm: hl.Realm, update: Any, many: bool) -> None:
+    """Objects that exist are updated also where a new object leads to them, by links, collections and embedded objects."""
+    with realm.write():
+        acme, bob = realm.add(Company(name="Acme")), realm.add(Person(name="bob", age=1))
+        ada = Person(
+            name="ada",
+            employer=Company(name="Acme", website="new"),
+            favourites=[Company(name="Acme", website="new")],
+            friends=[Person(_id=bob._id, name="bob", age=2)],
+            known_as={"x": Person(_id=bob._id, name="bob", age=3)},
+            anything=[Company(name="Acme", website="new")],
+        )
+        if many:
+            realm.add_all([ada], update=update)
+        else:
+            realm.add(ada, update=update)
+        assert (len(realm.objects(Company)), len(realm.objects(Person))) == (1, 2)
+        assert (ada.employer, list(ada.friends), ada.known_as["x"]) == (acme, [bob], bob)
+        assert (acme.website, bob.age) == ("new", 3)
+        with pytest.raises(DuplicateKeyError):  # which ends with the object that was added
+            realm.add(Person(name="eve", employer=Company(name="Acme")))
+        with pytest.raises(DuplicateKeyError):
+            ada.employer = Company(name="Acme")
+
+
+def test_deleted_objects_are_not_added_again(realm: hl.Realm) -> None:
+    """add returns what is in the realm already; what was deleted, or made in a transaction that failed, is refused."""
+    undone = Company(name="undone")
+    with pytest.raises(LookupError), realm.write():  # noqa: PT012 - all of it is undone
+        realm.add(undone)
+        raise LookupError
+    with realm.write():
+        gone = realm.add(Company(name="gone"))
+        realm.delete(gone)
+        for company in (gone, undone):
+            with pytest.raises(InvalidObjectError, match="Company was deleted"):
+                realm.add(company)
+    assert len(realm.objects(Company)) == 0
+
+
+@pytest.mark.parametrize("make", [lambda size: "x" * size, bytes, bytearray])
+def test_long_values_are_refused_everywhere(realm: hl.Realm, make: Any) -> None:
+    """A Mixed value, nested or not, is bounded as those of other properties are."""
+    longest = make(16_777_199)
+    with realm.write():
+        person = realm.add(Person(name="a", anything=longest))
+        for value in (longest + longest[:1], [longest + longest[:1]]):
+            with pytest.raises(ValueTypeError, match="at most 16777199 can be stored"):
+                person.anything = value
+        assert len(person.anything) == 16_777_199

@@ -180,3 +180,54 @@ def test_after_a_rollback_nothing_of_it_is_remembered(desk: Desk) -> None:
     transaction.rollback()
     desk.access.forget()
     assert desk.access.policy("ada").fingerprint == before
+
+
+def test_those_whom_a_change_may_concern_are_told_once(desk: Desk) -> None:
+    """A member of a role, a user of whom more is known, everybody when a list of a class or the schema changes."""
+    for user in ("ada", "bob"):
+        desk.access.policy(user)
+    assert desk.access.take_changes() is None  # it has just begun
+    assert desk.access.take_changes() == set()
+    desk.change(*linked("__Role", "crew", "members", [Link("__User", "ada")], 1))
+    assert desk.access.take_changes() == {"ada"}
+    desk.access.forget("bob")
+    assert desk.access.take_changes() == {"bob"}
+    desk.change(CreateObject("Item", 7))
+    assert desk.access.take_changes() == set()
+    desk.change(CreateObject("__Class", "Item"))
+    assert desk.access.take_changes() is None
+
+
+def test_a_rollback_undoes_decisions_only_if_permissions_changed(desk: Desk) -> None:
+    """Who sends what cannot be used must not cost everybody's decisions."""
+    ada = desk.access.policy("ada")
+    desk.access.begin()
+    desk.access.applied(Changeset([CreateObject("Item", 9)]))
+    desk.access.undo()
+    assert desk.access.policy("ada") is ada
+    desk.access.applied(Changeset([CreateObject("__Class", "Item")]))
+    desk.access.undo()
+    assert desk.access.policy("ada") is not ada
+    assert desk.access.take_changes() is None
+
+
+def test_rules_that_do_not_fit_let_nothing_through(desk: Desk) -> None:
+    """Until the property is there."""
+    rules = parse_rules("[[default]]\nread = 'ward == 1'")
+    desk.access.set_rules(rules)
+    assert desk.access.read_filter("ada", "Plain") == "FALSEPREDICATE"
+    desk.change(AddColumn("Plain", "ward", PropertyType.INT, False, CollectionType.SINGLE))
+    assert desk.access.read_filter("ada", "Plain") == "ward == 1"
+
+
+def test_rules_that_cannot_be_read_are_a_problem_of_all_but_admins(desk: Desk) -> None:
+    """Until others are set; the same ones again are no change."""
+    assert desk.access.problem("ada") == ""
+    desk.access.set_rules(None, problem="unreadable")
+    assert desk.access.problem("ada") == "unreadable"
+    assert desk.access.problem("root") == ""
+    desk.access.set_rules(None)
+    assert desk.access.problem("ada") == ""
+    desk.access.take_changes()
+    desk.access.set_rules(None)
+    assert desk.access.take_changes() == set()

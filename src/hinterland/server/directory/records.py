@@ -182,7 +182,7 @@ class Change:
     """Something that may alter what somebody is allowed to do.
 
     `kind` and `subject`: "user" and an identity; "login" and its id; "role" and its name; "grant" and its
-    path pattern; "realm" and its path; "keys" and nothing.
+    path pattern; "realm" and its path; "rules" of a realm and its path; "keys" and nothing.
     """
 
     number: int

@@ -193,11 +193,17 @@ class SqliteUsers:
         """Change the named metadata; None removes one."""
         with self._database.write() as access:
             _check_exists(access, identity)
-            for key, value in metadata.items():
+            known: dict[str, str] = dict(
+                access.execute("SELECT key, value FROM metadata WHERE identity=?", (identity,))
+            )
+            changed = {key: value for key, value in metadata.items() if known.get(key) != value}
+            for key, value in changed.items():
                 if value is None:
                     access.execute("DELETE FROM metadata WHERE identity=? AND key=?", (identity, key))
                 else:
                     access.execute("INSERT OR REPLACE INTO metadata VALUES(?,?,?)", (identity, key, value))
+            if changed:  # rules may speak of them; a log-in often brings what is known
+                access.change("user", identity)
         return self._existing(identity)
 
     def set_status(self, identity: str, status: UserStatus) -> User:

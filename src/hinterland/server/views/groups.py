@@ -26,6 +26,7 @@ from hinterland.schema.types import ClassSchema
 from hinterland.server.views.access import Asked, asked_by
 from hinterland.server.views.anchor_index import AnchorIndex
 from hinterland.server.views.anchors import Anchors, anchors_of
+from hinterland.server.views.listed import ListedGroups, listed_by
 from hinterland.server.views.queries import conditions, is_everything
 from hinterland.server.views.reads import Reads, reads_of
 from hinterland.server.views.tables import GroupRow, ViewTables
@@ -88,6 +89,7 @@ class Groups:
         self._all: dict[str, set[int]] = {}
         self._reaching: dict[str, set[int]] = {}  # groups that read a class through links
         self._volatile: set[int] = set()
+        self.listed = ListedGroups(store)
         self._shapes: dict[str, _Shape] = {}
         self._next_shape = 1
         self._is_loaded = False
@@ -119,6 +121,7 @@ class Groups:
             self._all,
             self._reaching,
             self._volatile,
+            self.listed,
             self._shapes,
         ):
             table.clear()
@@ -173,6 +176,7 @@ class Groups:
         self._all.get(name, set()).discard(number)
         self._unanchored.get(name, set()).discard(number)
         self._volatile.discard(number)
+        self.listed.discard(number)
         for numbers in self._reaching.values():
             numbers.discard(number)
         if group.anchors is not None and not group.is_all:
@@ -212,9 +216,12 @@ class Groups:
             return group
         if reads.is_volatile:
             self._volatile.add(row.id)
-        for read in reads.others:
+        listed = listed_by(found) if anchors is None and not reads.is_volatile else None
+        for read in self.listed.remaining(name, listed, reads.others):
             self._reaching.setdefault(read.class_name, set()).add(row.id)
-        if anchors is None:
+        if listed is not None:
+            self.listed.add(row.id, name, listed)
+        elif anchors is None:
             self._unanchored.setdefault(name, set()).add(row.id)
         else:
             self._indexes.setdefault(name, AnchorIndex()).add(row.id, anchors.any_of, self._to_sql(name))
@@ -280,7 +287,10 @@ class Groups:
         return [self._by_id[number] for number in self._volatile]
 
     def candidates(self, class_name: str, values: dict[str, Any]) -> set[int]:
-        """Return the groups that an object with these values (in SQL form) may match, but not those that select all."""
+        """Return the groups that an object with these values (in SQL form) may match.
+
+        But not those that select all, nor those that lists of objects narrow.
+        """
         index = self._indexes.get(class_name)
         found = set(self._unanchored.get(class_name, ()))
         if index is not None:

@@ -64,6 +64,8 @@ class Watched:
     touches: dict[ObjectName, Touch]
     has_schema: bool
     reached: dict[int, set[int]]
+    listed: dict[str, set[int]] = field(default_factory=dict)
+    """By class: rows whose lists of permissions are, or were, other ones."""
 
 
 class Tracker:
@@ -123,19 +125,25 @@ class Tracker:
         for name, touch in watched.touches.items():
             by_class.setdefault(name.class_name, []).append(touch)
         found: dict[tuple[tuple[Hop, ...], frozenset[int]], set[int]] = {}
+
+        def reach(read: Read, touches: list[Touch]) -> set[int]:
+            rows = _rows_read(read, touches, is_after=is_after)
+            if not rows:
+                return rows
+            key = read.hops, frozenset(rows)
+            if key not in found:
+                transaction.flush()
+                found[key] = self._walk_back(read.hops, rows)
+            return found[key]
+
         for class_name, touches in by_class.items():
             for group in self._groups.reaching(class_name):
                 for read in group.reads.others:
-                    if read.class_name != class_name:
-                        continue
-                    rows = _rows_read(read, touches, is_after=is_after)
-                    if not rows:
-                        continue
-                    key = read.hops, frozenset(rows)
-                    if key not in found:
-                        transaction.flush()
-                        found[key] = self._walk_back(read.hops, rows)
-                    watched.reached.setdefault(group.id, set()).update(found[key])
+                    if read.class_name == class_name and (rows := reach(read, touches)):
+                        watched.reached.setdefault(group.id, set()).update(rows)
+            for owner, read in self._groups.listed.reads(class_name):
+                if rows := reach(read, touches):
+                    watched.listed.setdefault(owner, set()).update(rows)
 
     def _walk_back(self, hops: tuple[Hop, ...], rows: set[int]) -> set[int]:
         """Return the rows from which the hops lead to any of these rows."""
@@ -175,6 +183,7 @@ class Tracker:
             image = table.load(row) if fields else None
             values = {one: image[table.columns[one].index] for one in fields} if image is not None else {}
             likely = groups.candidates(class_name, values)
+            likely.update(number for number, _ in groups.listed.candidates(class_name, (row,)))
             asked = doubtful[name] = self._doubtful(touch, before | likely)
             for number in asked:
                 group = groups[number]
@@ -233,6 +242,8 @@ class Tracker:
         for number, rows in watched.reached.items():
             group = self._groups[number]
             by_class.setdefault(group.class_name, set()).update((number, row) for row in rows)
+        for class_name, rows in watched.listed.items():
+            by_class.setdefault(class_name, set()).update(self._listed(class_name, rows))
         for class_name, pairs in by_class.items():
             table = self._store.tables[class_name]
             live = {row for row in {row for _, row in pairs} if table.exists(row)}
@@ -240,6 +251,12 @@ class Tracker:
             members = asked.intersection(self._tables.memberships(table.id, json.dumps(list(live))))
             hits = asked.intersection(self._groups.matches(class_name, asked))
             self._compare(class_name, watched, members, hits, effects)
+
+    def _listed(self, class_name: str, rows: set[int]) -> set[tuple[int, int]]:
+        """Return the pairs of group and row that a change of lists may concern: those that match, and that may now."""
+        listed = self._groups.listed
+        held = self._tables.memberships(self._store.tables[class_name].id, json.dumps(list(rows)))
+        return listed.candidates(class_name, rows) | {pair for pair in held if pair[0] in listed}
 
     def _volatile(self, watched: Watched, effects: _Effects) -> None:
         """Evaluate anew what may depend on anything."""

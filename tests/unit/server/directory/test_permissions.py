@@ -94,6 +94,7 @@ def test_what_alters_permissions_is_logged(people: Directory) -> None:
     """Each change that matters to a live connection appears, in order; what does not matter does not."""
     start = people.changes.newest()
     people.users.set_metadata("bob", {"a": "b"})
+    people.users.set_metadata("bob", {"a": "b", "c": None})  # no change
     people.users.set_roles("bob", ["staff"])
     people.permissions.set(Grant("/a", USER, "bob", AccessLevel.READ))
     people.permissions.set(Grant("/a", USER, "bob", AccessLevel.READ))  # no change
@@ -106,6 +107,7 @@ def test_what_alters_permissions_is_logged(people: Directory) -> None:
     changes = people.changes.after(start)
     assert changes is not None
     assert [(change.kind, change.subject) for change in changes] == [
+        ("user", "bob"),
         ("user", "bob"),
         ("grant", "/a"),
         ("login", "l1"),

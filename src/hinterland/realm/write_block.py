@@ -1,4 +1,4 @@
-"""The `with` block in which a realm changes."""
+"""The block of `with realm.write():`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from hinterland.realm.notifications import Token
     from hinterland.realm.realm import Realm
 
-__all__ = ["Writing"]
+__all__ = ["WriteBlock"]
 
 
-class Writing:
+class WriteBlock:
     """What `Realm.write` returns."""
 
     __slots__ = ("_realm", "_silent")
