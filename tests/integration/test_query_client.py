@@ -272,6 +272,7 @@ def test_scenario_4_the_other_mode_is_refused(world: World, ada: Realm, errors: 
     with pytest.raises(SessionError, match="sync='full'"):
         subscription.wait(TIMEOUT_S)
 
+    eventually(lambda: len(errors) == 2, "the reports")
     assert [error.number for error in errors] == [113, 114]
     assert (full.session.state, query.session.state) == ("error", "error")
     write(other, "y")
