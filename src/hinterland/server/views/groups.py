@@ -438,7 +438,7 @@ class Groups:
         try:
             return self._store.connection.execute(sql, (*parameters, row - 1, row, 1)).fetchone() is not None
         except (StorageError, sqlite3.Error) as error:
-            _log.warning("query %r fails on row %d: %s", self._texts[group.id], row, error)
+            _log.warning("query %.500r fails on row %d: %s", self._texts[group.id], row, error)
             return False
 
     def all_matches(self, group: Group) -> set[int]:
