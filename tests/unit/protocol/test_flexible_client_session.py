@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tests.protocol_rules import Conversation, RuleBroken
 
 from hinterland.errors import ProtocolError
 from hinterland.protocol.client_connection import ClientConnection
@@ -32,6 +33,7 @@ from hinterland.protocol.messages import (
     Mark,
     QueryError,
     RejectedUpdate,
+    SessionReason,
     SyncProgress,
     describe,
     encode,
@@ -44,20 +46,30 @@ ACTIVE = FileQueries(QuerySet(2, '{"A":"(x == 1)"}', 3), is_complete=True, pendi
 
 @dataclass
 class Client:
-    """A connection with one session, and everything it said."""
+    """A connection with one session, and everything it said; what the test says for the server is checked, too."""
 
     file: FileState = KNOWN
     queries: FileQueries = ACTIVE
+    reason: int = SessionReason.NORMAL
     connection: ClientConnection = field(default_factory=lambda: ClientConnection(is_flexible=True))
 
     def __post_init__(self) -> None:
-        self.session: FlexibleClientSession = self.connection.add_flexible_session(self.file, self.queries)
+        self.session: FlexibleClientSession = self.connection.add_flexible_session(
+            self.file, self.queries, reason=self.reason
+        )
+        self.rules = Conversation()
+        self.connect()
+
+    def connect(self) -> None:
+        """Begin a connection."""
+        self.rules = Conversation()
         self.connection.connected()
 
     def says(self) -> list[str]:
         """Everything there is to send now, described."""
         sent = []
         while (data := self.connection.next_message()) is not None:
+            self.rules.heard(data)
             message = describe(parse_from_client(data, is_flexible=True))
             sent.append(message.split("(")[0] if message.startswith("FlexibleIdent") else message)
         return sent
@@ -65,6 +77,7 @@ class Client:
     def hears(self, *messages: Any) -> list[Any]:
         """Take messages of the server; return the events that follow."""
         for message in messages:
+            self.rules.said(encode(message))
             self.connection.receive(encode(message))
         return self.events()
 
@@ -222,7 +235,7 @@ def test_an_interrupted_bootstrap_starts_anew(scenario: str) -> None:
     (event,) = client.hears(download(5, BatchState.MORE, 3, 5, latest=9))
     client.stores(event, 0)
     client.connection.disconnected()
-    client.connection.connected()
+    client.connect()
     client.says()
     client.hears(download(6, query=2))
     client.session.integrated(SyncProgress(6, 55, 6, 3, 6, 4), 7)
@@ -267,7 +280,7 @@ def test_refused_writes_are_reported_when_they_are_undone(scenario: str) -> None
     assert client.hears(UNDONE) == []
     if scenario == "37":
         client.connection.disconnected()
-        client.connection.connected()
+        client.connect()
         client.says()
         assert client.hears(UNDONE) == []
     (event,) = client.hears(download(6, BatchState.STEADY, 2, 6, latest=7))
@@ -301,22 +314,24 @@ def test_a_session_that_must_bind_again_does(  # the server's way to apply a cha
 
 
 @pytest.mark.parametrize(
-    "messages",
+    "message",
     [
-        [download(5, BatchState.LAST, 3, 5)],
-        [download(5, BatchState.STEADY, 3)],
-        [QueryError(1, 226, "no", 2)],
-        [QueryError(1, 226, "no", 9)],
-        [download(3)],
-        [download(5, BatchState.STEADY, 2, 3)],
-        [download(5, BatchState.STEADY, 2, 6)],
+        download(5, BatchState.LAST, 3, 5),
+        download(5, BatchState.STEADY, 3),
+        QueryError(1, 226, "no", 2),
+        QueryError(1, 226, "no", 9),
+        download(3),
+        download(5, BatchState.STEADY, 2, 3),
+        download(5, BatchState.STEADY, 2, 6),
     ],
 )
-def test_what_breaks_the_protocol_is_refused(messages: list[Any]) -> None:
+def test_what_breaks_the_protocol_is_refused(message: Any) -> None:
     """Unknown query versions, errors for sets in force, cursors that go back (flx.md §0 rules 4 and 8)."""
     client = Client().sync()
     with pytest.raises(ProtocolError):
-        client.hears(*messages)
+        client.connection.receive(encode(message))
+    with pytest.raises(RuleBroken):
+        client.hears(message)
 
 
 def test_equal_server_versions_are_legal() -> None:
@@ -338,3 +353,22 @@ def test_each_mode_has_its_own_sessions() -> None:
         ClientConnection().add_flexible_session(KNOWN, ACTIVE)
     with pytest.raises(ProtocolError):
         ClientConnection(is_flexible=True).add_session("/x", KNOWN)
+
+
+@pytest.mark.scenario(61)
+def test_a_fresh_copy_uploads_nothing() -> None:
+    """The session of a client reset sends its queries at once, and not even acknowledgements (flx.md §5.2)."""
+    client = Client(KNOWN, FileQueries(QuerySet(0), True, (QuerySet(1, '{"A":"(x == 1)"}', 9),)), reason=1)
+    assert client.says() == ["BIND session=1 reason=1 need_ident=0", "FlexibleIdent", "Mark(session=1, request=1)"]
+    (event,) = client.hears(download(5, query=0))
+    client.stores(event, 7)
+    client.hears(Mark(1, 1))
+    assert client.says() == [
+        'QueryChange(session=1, version=1, query=\'{"A":"(x == 1)"}\')',
+        "Mark(session=1, request=2)",
+    ]
+    (event,) = client.hears(download(9, BatchState.LAST, 1, 9))
+    client.stores(event, 9)
+    assert client.hears(Mark(1, 2)) == [MarkReached(client.session, 2), QueriesCompleted(client.session, 1)]
+    assert client.says() == []
+    assert client.events() == []

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from tests.protocol_rules import Conversation
 
 from hinterland.protocol.client_file import ClientFile, Cursor
 from hinterland.protocol.messages import (
@@ -51,14 +52,17 @@ RECORDED = Cursor(4, 1)
 
 
 class Script:
-    """A connection whose requests the test answers."""
+    """A connection whose requests the test answers, and whose conversation keeps the rules."""
 
     def __init__(self, **options: Any) -> None:
         self.connection = ServerConnection(is_flexible=True, path="/shared/x", **options)
+        self.rules = Conversation()
 
     def send(self, *texts: str | bytes) -> Script:
         for text in texts:
-            self.connection.receive(text.encode() if isinstance(text, str) else text)
+            data = text.encode() if isinstance(text, str) else text
+            self.rules.heard(data)
+            self.connection.receive(data)
         return self
 
     @property
@@ -67,6 +71,7 @@ class Script:
         found = []
         while self.connection.has_output:
             for data in self.connection.take_output():
+                self.rules.said(_with_changesets(data))
                 head, _, body = data.partition(b"\n")
                 text = head.decode()
                 if text.startswith("json_error"):
@@ -106,6 +111,17 @@ class Script:
         return session
 
 
+def _with_changesets(data: bytes) -> bytes:
+    """Return a message with a changeset for each letter of a body that only stands for some."""
+    head, _, body = data.partition(b"\n")
+    if not head.startswith(b"download") or body.strip(b"xy"):
+        return data
+    fields = head.split()
+    first = int(fields[2]) - len(body) + 1
+    entries = b"".join(b"%d %b 5 99 0 0 " % (first + n, fields[3]) for n in range(len(body)))
+    return b" ".join([*fields[:-2], b"%d" % len(entries), b"0"]) + b"\n" + entries
+
+
 def batch(version: int, latest: int | None = None, client_version: int = 4, **more: Any) -> ViewBatch:
     more.setdefault("recorded", RECORDED)
     return ViewBatch(version, client_version, version if latest is None else latest, 555, **more)
@@ -133,8 +149,8 @@ def test_a_first_open_is_sequence_a() -> None:
     session.realm_opened()
     script.one(AllocateIdent)
     session.ident_allocated(7, 99)
-    script.send(encode(FlexibleIdent(1, 7, 99)), "mark 1 1\n")
     assert script.heads == ["ident 1 7 99"]
+    script.send(encode(FlexibleIdent(1, 7, 99)), "mark 1 1\n")
     script.one(LoadClientFile)
     session.client_file_loaded(NEW)
     change = script.one(ChangeView)
@@ -206,8 +222,8 @@ def test_an_illegal_write_is_sequence_d() -> None:
         Compensation(6, (RejectedUpdate("A", 1, "no"),), 6),
         Compensation(7, (RejectedUpdate("A", 1, "no"),), 7),
     )
-    session.view_read(batch(7, client_version=7, recorded=Cursor(7, 5), body=b"y", plain_size=1, compensations=undone))
-    assert script.heads == ["error 231 1 Warning", "error 231 1 Warning", "download 1 7 7 7 555 7 5 2 2 1 0 1 0"]
+    session.view_read(batch(7, client_version=7, recorded=Cursor(7, 5), body=b"yy", plain_size=2, compensations=undone))
+    assert script.heads == ["error 231 1 Warning", "error 231 1 Warning", "download 1 7 7 7 555 7 5 2 2 1 0 2 0"]
 
 
 def test_a_server_initiated_bootstrap_is_sequence_e() -> None:
