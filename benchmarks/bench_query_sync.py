@@ -35,6 +35,7 @@ from hinterland.protocol.server_flexible_session import FlexibleSession
 from hinterland.protocol.server_requests import CloseSession, OpenRealm
 from hinterland.server.realm_access import RealmAccess
 from hinterland.server.realm_file import FileIdent, RealmFile, deliver
+from hinterland.server.views.limits import ViewLimits
 from hinterland.server.views.views import ViewPolicy
 from hinterland.store.store import Store
 from hinterland.values import ClassKind, CollectionType, Link, ObjectId, PropertyType
@@ -72,11 +73,13 @@ class Client:
         assert isinstance(grant, FileIdent)
         deliver(job, grant)  # type: ignore[arg-type]
         self.version = 10
+        self.query_version = 0
         self.machine.receive_message(FlexibleIdent(1, grant.ident, grant.salt))
         realm.exchange([self])
 
     def ask(self, query: str) -> None:
-        self.machine.receive_message(QueryChange(1, 1, query))
+        self.query_version += 1
+        self.machine.receive_message(QueryChange(1, self.query_version, query))
         self.realm.exchange([self])
 
     def upload(self, instructions: Iterable[Instruction]) -> None:
@@ -97,7 +100,7 @@ class Client:
 class Realm:
     """A realm's file, and its clients."""
 
-    def __init__(self, directory: Path, *, has_permissions: bool = False) -> None:
+    def __init__(self, directory: Path, limits: ViewLimits | None = None, *, has_permissions: bool = False) -> None:
         self.path = directory / "x.hldb"
         store = Store.open(self.path, durable=False)
         access = RealmAccess(store, lambda user: Subject(user, is_admin=user == ADMIN))
@@ -106,6 +109,7 @@ class Realm:
             version_salt=5,
             make_salt=lambda: random.randrange(1, 2**62),
             clock=time.time,
+            view_limits=limits,
             view_policy=ViewPolicy(access) if has_permissions else None,
         )
         self.listeners: dict[int, list[Client]] = {}

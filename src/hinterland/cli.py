@@ -84,7 +84,7 @@ def _add_serve(commands: Any) -> None:
         "--development",
         action="store_true",
         default=None,
-        help="let people log in without a secret, print mails here; never in production",
+        help="let people log in without a secret and bring classes to any realm, print mails here; never in production",
     )
     _add_view_limits(serve)
     serve.add_argument("--verbose", action="store_true", help="log more")
@@ -93,6 +93,12 @@ def _add_serve(commands: Any) -> None:
 
 def _add_view_limits(serve: Any) -> None:
     limits = serve.add_argument_group("query-based realms")
+    limits.add_argument(
+        "--open-schemas",
+        action="store_true",
+        default=None,
+        help="let all who may write bring classes and properties, not only those who manage the realm",
+    )
     limits.add_argument(
         "--subscriptions-max", type=int, metavar="N", help="subscriptions that a client may have (default 1000)"
     )
@@ -189,7 +195,15 @@ def _version(_: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     names = ["data", "address", "port", "public_url", "workers", "tls_certificate", "tls_key", "durable", "development"]
-    names += ["subscriptions_max", "queries_bytes_max", "scan_objects_max", "allow_scans", "bootstraps_max", "view_ttl"]
+    names += [
+        "open_schemas",
+        "subscriptions_max",
+        "queries_bytes_max",
+        "scan_objects_max",
+        "allow_scans",
+        "bootstraps_max",
+        "view_ttl",
+    ]
     config = configuration(options, *names)
     from hinterland.server import ObjectServer
 

@@ -33,6 +33,7 @@ from hinterland.errors import (
     SessionInactiveError,
     StorageError,
     SubscriptionRefusedError,
+    WriteRefusedError,
     WritesUndoneError,
 )
 from hinterland.protocol.messages import (
@@ -88,6 +89,7 @@ class Served:
         self.session = getattr(message, "session", self.session)
         match message:
             case FlexibleIdent(download_server_version=0):
+                self.uploaded = 0
                 self.download(socket, 0, LAST, SCHEMA)
             case FlexibleIdent():
                 self.active, self.is_within_bootstrap = message.query_version, False
@@ -517,6 +519,40 @@ def test_a_fatal_error_ends_waits_for_subscriptions(script: Script, tmp_path: Pa
     assert [str(error) for error in app.errors] == ["no more of this (sync error 201)"]
     assert subscription.state == "pending"
     assert app.realm.session.state == "error"
+
+
+def test_refused_changes_cost_no_subscriptions(script: Script, tmp_path: Path) -> None:
+    """230 with a client reset, as partition mode has it: the changes are kept aside, later sets are served."""
+    served = Served(script)
+    app = open_app(tmp_path, script)
+    subscribe(app).wait(TIMEOUT_S)
+    app.realm.session.wait_for_upload(TIMEOUT_S)
+
+    def refuse(socket: ServerConnection, message: object) -> None:
+        if isinstance(message, Upload) and message.entries and script.answers_unbind:
+            script.answers_unbind = False
+            served.parts = [["a"]]
+            socket.send(encode(JsonError(message.session, 230, "you may only read", "ClientReset")))
+        elif isinstance(message, FlexibleIdent) or script.answers_unbind:
+            script.answers_unbind = True
+            served.answer(socket, message)
+
+    script.answer = refuse
+    app.realm.session.pause()
+    write(app.realm, "mine")
+    later = subscribe(app, "count == 5")
+    app.realm.session.resume()
+    eventually(lambda: app.errors, "the report")
+
+    (error,) = app.errors
+    assert isinstance(error, WriteRefusedError)
+    assert error.objects == (("Task", "mine"),)
+    later.wait(TIMEOUT_S)
+    assert names(app) == ["a"]
+    assert heard(script, "QueryChange")[-1].endswith(
+        """version=2, query='{"Task":"(TRUEPREDICATE) OR (count == 5)"}')"""
+    )
+    assert app.realm.session.state == "active"
 
 
 def test_scenario_53_refused_asymmetric_writes_are_reported(script: Script, tmp_path: Path) -> None:

@@ -111,3 +111,21 @@ def test_missing_certificates_are_named(tmp_path: Path, capsys: pytest.CaptureFi
     options = ["--tls-certificate", "absent.pem", "--tls-key", "absent.key"]
     assert main(["serve", "--data", str(tmp_path), "--port", "0", *options]) == 2
     assert "tls_certificate 'absent.pem'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--subscriptions-max", "0"], "subscriptions_max must be positive"),
+        (["--scan-objects-max", "-1"], "scan_objects_max must be positive"),
+        (["--bootstraps-max", "0"], "bootstraps_max must be positive"),
+        (["--queries-bytes-max", "0"], "queries_bytes_max must be positive"),
+        (["--view-ttl", "soon"], "view_ttl 'soon' is not a duration"),
+    ],
+)
+def test_limits_of_views_are_checked(
+    options: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each option reaches the configuration, which names what is wrong with it."""
+    assert main(["serve", "--data", str(tmp_path), "--port", "0", *options]) == 2
+    assert words in capsys.readouterr().err

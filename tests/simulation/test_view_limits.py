@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.simulation.test_view_scenarios import ALL, NAME, Bench, create, matching, writer
+from tests.simulation.test_view_scenarios import ALL, NAME, Bench, create, matching, update, writer
 
 from hinterland.server.views.limits import ViewLimits
 
-LIMITS = ViewLimits(subscriptions_max=3, queries_bytes_max=300, scan_objects_max=1)
+DAY_S = 86_400
+LIMITS = ViewLimits(subscriptions_max=3, queries_bytes_max=300, scan_objects_max=1, absence_s=30 * DAY_S)
 
 
 @pytest.fixture
@@ -57,3 +58,60 @@ def test_refused_queries_leave_nothing_behind(bench: Bench) -> None:
     found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name LIKE '%#view'").fetchone()
     assert found == (0,)
     assert connection.execute("SELECT query FROM _groups").fetchall() == [("(TRUEPREDICATE)",)]
+
+
+def counts(bench: Bench) -> dict[str, int]:
+    """Return how many rows the server remembers of views."""
+    connection = bench.server.file.store.connection
+    tables = ("_groups", "_members", "_steps", "_step_groups", "_own", "_reciprocals")
+    return {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
+
+
+def test_groups_that_nobody_asks_any_more_are_dropped(bench: Bench) -> None:
+    """With their members, once the client has acknowledged the set that replaces them."""
+    other = writer(bench)
+    client = bench.client(matching("int > 0"))
+    client.subscribe("{}")
+    bench.sync()
+    bench.commit(client)  # its upload says how far it has come
+    bench.commit(other, *update(1, int=6))
+    bench.sync()
+    assert bench.held(client) == {}
+    assert (counts(bench)["_groups"], counts(bench)["_members"]) == (1, 0)
+
+
+def test_files_that_are_away_for_too_long_start_over(bench: Bench) -> None:
+    """Their view is forgotten; error 222 asks them for a client reset when they come back. Others go on."""
+    other = writer(bench)
+    client = bench.client(matching("int > 0"))
+    bench.commit(client, *create(3, int=7))
+    bench.sync()
+    bench.go_offline(client)
+    before = counts(bench)
+    bench.server.clock += 29 * DAY_S
+    bench.commit(other, *update(1, int=6))
+    bench.settle_only(other)
+    assert counts(bench)["_groups"] == before["_groups"] == 2
+    bench.server.clock += 2 * DAY_S
+    bench.commit(other, *update(1, int=7))
+    bench.settle_only(other)
+    after = counts(bench)
+    assert (after["_groups"], after["_members"], after["_steps"]) == (1, 0, 1)
+    with pytest.raises(AssertionError, match="client file expired"):
+        bench.sync()
+
+
+def test_files_that_are_connected_never_expire(bench: Bench) -> None:
+    """Nor do those that have come back in time, even if they had nothing to upload."""
+    other = writer(bench)
+    client = bench.client(matching("int > 100"))
+    for _ in range(3):
+        bench.server.clock += 25 * DAY_S
+        bench.commit(other, *update(1, int=6))
+        bench.settle_only(other)
+        bench.go_offline(client)
+        bench.sync()
+    bench.server.clock += 100 * DAY_S
+    bench.commit(other, *update(1, int=1000))
+    bench.sync()
+    assert bench.ints(client) == {1: 1000}

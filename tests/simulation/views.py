@@ -529,6 +529,12 @@ class ViewWorld:
             choices.append(self.server.run_jobs)
         self.random.choice(choices)()
 
+    def settle_only(self, *clients: ViewClient) -> None:
+        """Let everything be exchanged with some clients, while the others are as they are."""
+        everyone, self.clients = self.clients, list(clients)
+        self.settle()
+        self.clients = everyone
+
     def settle(self) -> None:
         """Let everything be exchanged, without further faults."""
         self.lines.append("-- settling")

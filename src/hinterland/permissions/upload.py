@@ -44,7 +44,7 @@ from hinterland.permissions.system_classes import CLASS, PERMISSION, PERMISSIONS
 from hinterland.query.ast import Condition, Truth
 from hinterland.values import Key, Link, ObjectId, Special, Timestamp
 
-__all__ = ["ObjectName", "UploadCheck", "out_of_view_reason", "refusal_reason"]
+__all__ = ["ObjectName", "UploadCheck", "out_of_view_reason", "refusal_reason", "schema_refusal"]
 
 HOLDERS_MAX: Final = 1_000
 """Who is no admin cannot change a permission that more objects share than this."""
@@ -185,16 +185,14 @@ class UploadCheck:
                     continue
                 added.add(one.class_name)
                 if not self._policy.can_add_classes:
-                    return _schema_refusal(f'adding schema for Realm table "{one.class_name}"')
+                    return schema_refusal(f'adding schema for Realm table "{one.class_name}"')
             elif isinstance(one, AddColumn):
                 known = state.schema.classes.get(one.class_name)
                 if one.class_name in added or (known is not None and one.field in known.properties):
                     continue
                 if not self._policy.can_add_properties(one.class_name):
                     kind = one.type.name.title()
-                    return _schema_refusal(
-                        f'adding "{kind}" column at field "{one.field}" in schema "{one.class_name}"'
-                    )
+                    return schema_refusal(f'adding "{kind}" column at field "{one.field}" in schema "{one.class_name}"')
         return None
 
     # -- lists -----------------------------------------------------------------------------------
@@ -367,7 +365,8 @@ def _linked(one: PathInstruction) -> Link | None:
 _SCHEMA: Final = (AddTable, AddColumn, EraseTable, EraseColumn)
 
 
-def _schema_refusal(what: str) -> str:
+def schema_refusal(what: str) -> str:
+    """Return why a change of the schema is refused, in the words that programs look for (flx.md §2.3)."""
     return (
         f"Invalid schema change (UPLOAD): non-breaking schema change: {what}, "
         "schema changes from clients are restricted when developer mode is disabled"

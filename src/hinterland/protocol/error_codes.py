@@ -66,6 +66,7 @@ ERROR_CODES: Final[dict[int, ErrorCode]] = {
     231: ErrorCode(
         "the client wrote outside its permissions or its queries; the server has undone it", "Warning", try_again=True
     ),
+    235: ErrorCode("bad schema version", "ApplicationBug"),
 }
 
 DETAIL_CHARS_MAX: Final = 1000

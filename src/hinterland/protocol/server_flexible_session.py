@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["Bootstrap", "BootstrapPart", "FlexibleSession", "ViewBatch", "ViewChange"]
 
 BAD_QUERY: Final = 226
+BAD_SCHEMA_VERSION: Final = 235
 QUERIES_MAX: Final = 100
 """Queries of one session that may wait to be answered."""
 
@@ -162,6 +163,19 @@ class FlexibleSession(ServerSession):
     def is_client_reset(self) -> bool:
         """Whether the client replaces its copy in this session."""
         return self.reason == SessionReason.CLIENT_RESET
+
+    def realm_opened(self, path: str | None = None) -> None:
+        """See `ServerSession`; a realm has one schema, which only grows, so that it needs no versions (flx.md §7.8)."""
+        if self.schema_version and self.state is SessionState.OPENING:
+            detail = f"{self.schema_version} is not known here: schemas only grow; use version 0, or none"
+            self.fail(BAD_SCHEMA_VERSION, detail)
+            return
+        super().realm_opened(path)
+
+    @property
+    def is_changing_view(self) -> bool:
+        """Whether an answer to its queries is due, or a bootstrap has not been sent to its end."""
+        return self._queries_waiting > 0 or bool(self._bootstraps)
 
     # -- from the client -------------------------------------------------------------------------
 

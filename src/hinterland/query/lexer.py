@@ -125,6 +125,18 @@ def _keyword(text: str) -> str | None:
     return found
 
 
+_LETTERED: Final[dict[str, tuple[str, ...]]] = {
+    "$": ("argument", "key-path"),
+    **dict.fromkeys("iInN", ("special",)),
+    "u": ("uuid",),
+    "o": ("oid",),
+    "B": ("base64",),
+    "T": ("seconds",),
+    **dict.fromkeys("OL", ("raw",)),
+}
+"""What may start with a letter, beside names."""
+
+
 def _candidates(first: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
     """Return the patterns that can start with a character; most can be told from it alone."""
     if first.isascii():
@@ -138,7 +150,7 @@ def _candidates(first: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
     elif first in "'\"":
         kinds = {"string"}
     elif first in "_$" or first.isalpha() or not first.isascii():
-        kinds = {"argument", "key-path", "special", "uuid", "oid", "base64", "seconds", "raw", "name"}
+        kinds = {"name", *_LETTERED.get(first, ())}
     else:
         kinds = {"symbol"}
     chosen = tuple(one for one in _PATTERNS if one[0] in kinds)

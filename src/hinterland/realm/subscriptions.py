@@ -43,7 +43,8 @@ class Subscription:
         self._known = known
 
     def __repr__(self) -> str:
-        return f"<Subscription {self.name!r} to {self.class_name}: {self.state}>"
+        state = "realm closed" if self._realm.is_closed else self.state
+        return f"<Subscription {self.name!r} to {self.class_name}: {state}>"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Subscription):
@@ -206,7 +207,7 @@ class Subscriptions:
         book_of(realm)
 
     def __repr__(self) -> str:
-        return f"<Subscriptions {[one.name for one in self]}>"
+        return f"<Subscriptions {'of a closed realm' if self._realm.is_closed else [one.name for one in self]}>"
 
     def __len__(self) -> int:
         return len(self._standings())

@@ -60,7 +60,12 @@ class App:
         self.directory = self.office.directory
         self.logins = Logins(config, self.directory, self.office.issuer)
         self._realms = Realms(config, self.office.data, self.directory)
-        self._gate = Gate(self.office, self._realms, leeway_s=config.token_leeway_s)
+        self._gate = Gate(
+            self.office,
+            self._realms,
+            leeway_s=config.token_leeway_s,
+            opens_schemas=config.development or config.open_schemas,
+        )
         self._insists_on_tls = insists_on_tls(config)
         make_first_admin(config, self.directory, self.logins.passwords)
         self._connections: set[ClientConnection] = set()

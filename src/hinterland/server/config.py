@@ -27,7 +27,7 @@ class Config:
         address: Where to listen; the default accepts connections from this machine only.
         port: 0 chooses a free one.
         auth: Ways to log in; by default passwords and API keys and, in development, also anonymously and by nickname.
-        development: Whether to prefer convenience: see `auth` and `mail`. Never switch this on in production.
+        development: Whether to prefer convenience: see `auth`, `mail` and `open_schemas`. Never switch this on in production.
         mail: What sends mails for password resets and confirmations; in development they go to the console.
             As environment variable, a URL: see `SmtpMail.from_url`.
         mail_texts: What mails say.
@@ -35,6 +35,8 @@ class Config:
         public_url: How clients reach the server, if that differs from the request's Host header.
         history_ttl: For how long a client may be away before its place in the history is given up,
             for example "30d"; None keeps everything.
+        open_schemas: Whether everybody who may write to a query-based realm may bring classes and properties, as in
+            development; otherwise only those who manage the realm may.
         view_ttl: For how long a client of a query-based realm may be away before the server forgets what it has seen,
             and sends everything anew; None remembers for ever.
         subscriptions_max: How many subscriptions a client may have in a query-based realm.
@@ -71,6 +73,7 @@ class Config:
     rate_limits: RateLimits = field(default_factory=RateLimits)
     public_url: str | None = None
     history_ttl: str | None = None
+    open_schemas: bool = False
     view_ttl: str | None = "60d"
     subscriptions_max: int = 1_000
     queries_bytes_max: int = _MIB

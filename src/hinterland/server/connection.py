@@ -43,8 +43,8 @@ OUTPUT_COUNT_MAX: Final = 256
 class Register(Protocol):
     """The server's list of realms, and who may do what with them."""
 
-    def decide(self, principal: Principal, path: str) -> Ruling:
-        """Return what a session may do."""
+    def decide(self, principal: Principal, path: str, *, is_flexible: bool) -> Ruling:
+        """Return what a session may do in a realm that it sees a part of, or all."""
 
     def knows(self, path: str) -> bool:
         """Return whether a realm is on the list."""
@@ -268,7 +268,7 @@ class ClientConnection:
     async def _add_and_admit(self, session: ServerSession, path: str) -> None:
         """Put a realm on the server's list, which waits for the disk, and go on."""
         try:
-            if self._register.decide(self.principal, path).can_read:
+            if self._decide(path).can_read:
                 await asyncio.to_thread(self._register.add, path)
         except HinterlandError as error:
             _log.error("realm %s: %s", path, error)
@@ -277,12 +277,15 @@ class ClientConnection:
             self._admit(session, path)
         self.pump()
 
+    def _decide(self, path: str) -> Ruling:
+        return self._register.decide(self.principal, path, is_flexible=self.machine.is_flexible)
+
     def _admit(self, session: ServerSession, path: str) -> None:
         """Let a session into its realm, if its user may read it."""
         if session.state is not SessionState.OPENING:
             return
         try:
-            ruling = self._register.decide(self.principal, path)
+            ruling = self._decide(path)
         except HinterlandError as error:
             _log.error("realm %s: %s", path, error)
             session.fail(201, "the realm cannot be opened now")

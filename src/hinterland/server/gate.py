@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from hinterland.errors import AuthenticationError, HinterlandError
 from hinterland.protocol.server_session import ServerSession
+from hinterland.server.access import AccessLevel
 from hinterland.server.directory import Change
 from hinterland.server.office import Office
 from hinterland.server.realms import LiveRealm, Realms
@@ -42,12 +43,20 @@ class Gate:
         office: Directory and tokens.
         realms: The realms with their sessions.
         leeway_s: For how long a connection may outlive its token, at most.
+        opens_schemas: Whether whoever may write to a query-based realm may bring classes and properties to it.
         clock: Gives Unix time in seconds.
     """
 
     def __init__(
-        self, office: Office, realms: Realms, *, leeway_s: float, clock: Callable[[], float] = time.time
+        self,
+        office: Office,
+        realms: Realms,
+        *,
+        leeway_s: float,
+        opens_schemas: bool,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self._opens_schemas = opens_schemas
         self._office = office
         self._realms = realms
         self._leeway_s = leeway_s
@@ -141,9 +150,15 @@ class Gate:
 
     # -- deciding --------------------------------------------------------------------------------
 
-    def decide(self, principal: Principal, path: str) -> Ruling:
+    def decide(self, principal: Principal, path: str, *, is_flexible: bool) -> Ruling:
         """Return what a session that begins may do."""
-        return Rulings(self._office.directory).decide(principal, path)
+        return self._narrowed(Rulings(self._office.directory).decide(principal, path), is_flexible=is_flexible)
+
+    def _narrowed(self, ruling: Ruling, *, is_flexible: bool) -> Ruling:
+        """Reserve the schema of query-based realms for those who manage them, but in development (flx.md §2.3)."""
+        if not is_flexible or self._opens_schemas or ruling.level is AccessLevel.ADMIN:
+            return ruling
+        return ruling._replace(can_change_schema=False)
 
     def knows(self, path: str) -> bool:
         """Return whether a realm is on the server's list."""
@@ -213,7 +228,7 @@ class Gate:
             for session, (realm, connection) in affected.items()
         ]
         for session, connection, ruling in decided:
-            connection.rule(session, ruling)
+            connection.rule(session, self._narrowed(ruling, is_flexible=connection.machine.is_flexible))
 
     def _is_welcome(self, connection: ClientConnection) -> bool:
         try:

@@ -28,7 +28,7 @@ from hinterland.protocol.server_requests import (
     ReadHistory,
     ReadView,
 )
-from hinterland.protocol.server_session import ServerSession
+from hinterland.protocol.server_session import ServerSession, SessionState
 from hinterland.server.integration import Integrator
 from hinterland.server.layout import TYPE_SETTING
 from hinterland.server.schema_guard import SchemaChangeRefusedError, is_schema_only
@@ -62,6 +62,10 @@ _IS_FULL: Final = 114
 
 EPOCH_S: Final = 1_420_070_400
 """2015-01-01, where timestamps of the protocol begin."""
+
+
+LOOK_INTERVAL_S: Final = 3_600
+"""So often it is looked for client files that are away, and noted which ones are here."""
 
 
 class FileIdent(NamedTuple):
@@ -139,6 +143,7 @@ class RealmFile:
         self._make_salt = make_salt
         self._clock = clock
         self._holders: weakref.WeakValueDictionary[int, ServerSession] = weakref.WeakValueDictionary()
+        self._next_look_s = 0
         self._viewers: weakref.WeakSet[FlexibleSession] = weakref.WeakSet()
         """Sessions that were told what they see: they must hear of it when that changes."""
         self._doubtful: set[str] | None = set()
@@ -310,6 +315,7 @@ class RealmFile:
             with self.store.begin_write() as transaction:
                 if self._views is not None:
                     self._views.begin()
+                    self._look_after_clients(self._views)
                 for number, job in enumerate(jobs):
                     if isinstance(job, AllocateIdent):
                         answers[number] = self._allocate(transaction, job)
@@ -334,6 +340,16 @@ class RealmFile:
                     answers[number] = Refusal(_BUSY, "the realm cannot be written now")
         finally:
             self.store.end_read()  # a pinned snapshot would keep SQLite from reusing the log
+
+    def _look_after_clients(self, views: Views) -> None:
+        """Now and then note which files are connected, and give up those that have been away for too long."""
+        now_s = int(self._clock())
+        if now_s < self._next_look_s:
+            return
+        self._next_look_s = now_s + LOOK_INTERVAL_S
+        held = {ident for ident, session in self._holders.items() if session.state in _CONNECTED}
+        self._history.touch_clients(held, now_s)
+        views.expire(held)
 
     def _allocate(self, transaction: WriteTransaction, job: AllocateIdent) -> FileIdent | Refusal:
         refusal = self._check_type(job.session) or self._refusal(job.session)
@@ -371,6 +387,8 @@ class RealmFile:
             return Refusal(_BUSY, f"file {job.ident} is in a newer session")
         if job.session.has_lost_upload:
             return Refusal(_BUSY, "an earlier upload was refused")
+        if client.last_seen + LOOK_INTERVAL_S < self._clock():
+            self._history.touch_clients([client.ident], int(self._clock()))
         self._views.load()
         refusal = self._refusal(job.session, client if job.resume_at is None else None)
         if refusal is not None:
@@ -520,6 +538,7 @@ class RealmFile:
         return make_batch(entries, job.ident, job.client_version, job.end, total, bytes_max=self._download_bytes_max)
 
 
+_CONNECTED: Final = frozenset({SessionState.LOADING, SessionState.SYNCING})
 _WRITING: Final = frozenset({AllocateIdent, IntegrateUpload, ChangeView})
 
 

@@ -23,6 +23,7 @@ from hinterland.protocol.server_flexible_session import FlexibleSession
 from hinterland.protocol.server_requests import AllocateIdent, ChangeView, IntegrateUpload, LoadClientFile, ReadHistory
 from hinterland.protocol.server_session import ServerSession, SessionState
 from hinterland.server.access import covers
+from hinterland.server.admission import Admission, Waiting
 from hinterland.server.config import Config
 from hinterland.server.directory import Directory
 from hinterland.server.layout import PATH_SETTING, DataDirectory
@@ -147,6 +148,7 @@ class Realms:
         self._live: dict[str, LiveRealm] = {}
         self._open: OrderedDict[str, LiveRealm] = OrderedDict()
         self._workers = ThreadPoolExecutor(config.workers_effective, thread_name_prefix="hinterland-realm")
+        self._admission = Admission(config.bootstraps_max, lambda one: self.submit(*one))
         self._version_salt = make_salt()
         self._is_closing = False
         self._operators: set[str] = set()
@@ -221,11 +223,14 @@ class Realms:
     def leave(self, realm: LiveRealm, session: ServerSession) -> None:
         """Remove a session from its realm."""
         realm.sessions.pop(session, None)
-        for group in session.groups if isinstance(session, FlexibleSession) else ():
-            listeners = realm.listeners.get(group, set())
-            listeners.discard(session)
-            if not listeners:
-                realm.listeners.pop(group, None)
+        if isinstance(session, FlexibleSession):
+            for group in session.groups:
+                listeners = realm.listeners.get(group, set())
+                listeners.discard(session)
+                if not listeners:
+                    realm.listeners.pop(group, None)
+            for one in self._admission.leave(session):
+                one.connection.job_done(one.job)
         if realm.holders.get(session.ident) is session:
             del realm.holders[session.ident]
         self._forget_if_unused(realm)
@@ -245,6 +250,10 @@ class Realms:
 
     def submit(self, realm: LiveRealm, job: Job, connection: ClientConnection) -> None:
         """Carry out a job; its session gets the answer later, on this thread."""
+        if self._admission.admits(Waiting(realm, job, connection)):
+            self._submit(realm, job, connection)
+
+    def _submit(self, realm: LiveRealm, job: Job, connection: ClientConnection) -> None:
         if type(job) is ReadHistory:
             batch = realm.tail.batch(job.ident, job.begin, job.client_version, job.end)
             if batch is not None:
@@ -403,6 +412,7 @@ class Realms:
             elif type(job) is ChangeView and isinstance(job.session, FlexibleSession) and job.session in realm.sessions:
                 for group in job.session.groups:
                     realm.listeners.setdefault(group, set()).add(job.session)
+                self._admission.answered(job.session)
         except Exception:  # noqa: BLE001 - see above
             _log.exception("realm %s: an answer could not be delivered", realm.path)
             connection.drop()

@@ -3,7 +3,7 @@
 Clients write the classes they know whenever they open a realm, so most instructions about the schema
 say what is there already.
 
-Source: spec features.md §1.6 (canModifySchema), wire.md §6.3 (225).
+Source: spec features.md §1.6 (canModifySchema), flx.md §2.3, wire.md §6.3 (225).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final
 from hinterland.changeset.decoder import decode
 from hinterland.changeset.instructions import AddColumn, AddTable, Changeset, EraseColumn, EraseTable
 from hinterland.errors import ChangesetError
+from hinterland.permissions.upload import schema_refusal
 from hinterland.store.table import Table
 
 __all__ = ["SchemaChangeRefusedError", "check_schema_unchanged", "is_schema_only"]
@@ -36,18 +37,19 @@ def check_schema_unchanged(tables: Mapping[str, Table], changeset: Changeset) ->
     for it in changeset.instructions:
         match it:
             case AddTable() if it.class_name not in tables:
-                what = f"class {it.class_name!r}"
+                refusal = schema_refusal(f'adding schema for Realm table "{it.class_name}"')
             case AddColumn() if it.class_name not in tables or it.field not in tables[it.class_name].schema.properties:
-                what = f"property {it.class_name}.{it.field}"
+                kind = it.type.name.title()
+                refusal = schema_refusal(f'adding "{kind}" column at field "{it.field}" in schema "{it.class_name}"')
             case EraseTable():
-                what = f"the removal of class {it.class_name!r}"
+                refusal = f"the removal of class {it.class_name!r} is reserved to those who manage the realm"
             case EraseColumn():
-                what = f"the removal of property {it.class_name}.{it.field}"
+                refusal = (
+                    f"the removal of property {it.class_name}.{it.field} is reserved to those who manage the realm"
+                )
             case _:
                 continue
-        raise SchemaChangeRefusedError(
-            f"{what} is new, and this realm's schema may only be changed by those who manage it"
-        )
+        raise SchemaChangeRefusedError(refusal)
 
 
 def is_schema_only(changeset: bytes) -> bool:

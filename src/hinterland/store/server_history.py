@@ -17,7 +17,7 @@ Source: spec merge.md §5.3, wire.md §3.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from hinterland.store.transaction import WriteTransaction
@@ -193,6 +193,11 @@ class ServerHistory:
             )
         ]
 
+    def oldest_base(self) -> int | None:
+        """Return the base version of the file that is furthest behind, of those that have not expired."""
+        (found,) = self._connection.execute("SELECT min(base_version) FROM _clients WHERE last_seen > 0").fetchone()
+        return None if found is None else int(found)
+
     def update_client(self, record: ClientRecord) -> None:
         """Store new cursors, and drop the reciprocals that nothing can need any more.
 
@@ -207,6 +212,24 @@ class ServerHistory:
         self._connection.execute(
             "DELETE FROM _reciprocals WHERE client = ? AND version <= ?", (record.ident, record.base_version)
         )
+
+    def touch_clients(self, idents: Iterable[int], now_s: int) -> None:
+        """Note that client files have been heard of."""
+        self._connection.executemany(
+            "UPDATE _clients SET last_seen = ? WHERE ident = ?", ((now_s, it) for it in idents)
+        )
+
+    def absent_clients(self, since_s: int) -> list[int]:
+        """Return the files that have not been heard of since, but for those that have expired."""
+        found = self._connection.execute(
+            "SELECT ident FROM _clients WHERE last_seen > 0 AND last_seen < ? ORDER BY ident", (since_s,)
+        )
+        return [ident for (ident,) in found]
+
+    def expire_client(self, ident: int) -> None:
+        """Give up a client file: only its ident is remembered, so that it is told when it comes back."""
+        self._connection.execute("UPDATE _clients SET last_seen = 0 WHERE ident = ?", (ident,))
+        self._connection.execute("DELETE FROM _reciprocals WHERE client = ?", (ident,))
 
     # -- reciprocals ----------------------------------------------------------------------------
 

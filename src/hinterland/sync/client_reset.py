@@ -183,7 +183,8 @@ def _adopt(plan: ResetPlan, fresh_path: Path, recovers: bool) -> Refused | None:
             transaction.flush()
             version, moved = _append(transaction, again)
             if isinstance(plan.file, QueryFile):
-                plan.file.renew_sets(transaction, moved if recovers else None, adopted.download_server)
+                keeps_sets = recovers or plan.refuses  # nobody refused those
+                plan.file.renew_sets(transaction, moved if keeps_sets else None, adopted.download_server)
             transaction.set_setting(RESET_ATTEMPT, "recover" if recovers else "discard")
             transaction.commit(version)
         plan.file.restart()

@@ -84,6 +84,8 @@ class QueryDriver(SessionDriver):
                     self._add_sets(await self._worker.run(self._queries.sets_after, self._newest_set))
                 await self._resolve_sets(self._set_waits)
                 await self._resolve_sets(self._subscription_waits)
+        except StorageError as error:
+            self._report(error)
         finally:
             self._looking = None
 

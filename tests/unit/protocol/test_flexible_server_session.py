@@ -416,3 +416,16 @@ def test_two_sessions_share_a_connection() -> None:
     script.one(ReadView)
     session.view_read(batch(6))
     assert script.heads == ["download 2 5 4 5 555 4 1 1 2 1 0 0 0", "download 1 6 4 6 555 4 1 2 2 1 0 0 0"]
+
+
+def test_74_schemas_have_no_versions() -> None:
+    """BIND with another schema version than 0 is error 235, for good; with 0 the same connection goes on."""
+    script = Script()
+    script.send(b'bind 1 37 0 1 0\n{"schemaVersion":5,"sessionReason":0}')
+    script.one(OpenRealm).session.realm_opened()
+    assert script.heads == ["error 235 1 ApplicationBug"]
+    script.one(CloseSession)
+    script.send("unbind 1\n")
+    script.send(BIND.replace(b"%d 0\n", b"1 0\n") % 0)
+    script.one(OpenRealm).session.realm_opened()
+    script.one(AllocateIdent)

@@ -487,7 +487,9 @@ def test_waits_end_with_what_prevents_them(realm: hl.Realm) -> None:
 def test_closed_and_foreign_threads(path: Path) -> None:
     """A subscription belongs to its realm instance and thread; what it was can be read for ever."""
     realm = hl.Realm.open(configuration(path))
-    subscription = realm.objects(Person).subscribe("mine")
+    subscription, subscriptions = realm.objects(Person).subscribe("mine"), realm.subscriptions
+    assert repr(subscription) == "<Subscription 'mine' to Person: pending>"
+    assert repr(subscriptions) == "<Subscriptions ['mine']>"
     errors: list[Exception] = []
 
     def look() -> None:
@@ -502,8 +504,12 @@ def test_closed_and_foreign_threads(path: Path) -> None:
     assert len(errors) == 1
     realm.close()
     assert subscription.name == "mine"
+    assert repr(subscription) == "<Subscription 'mine' to Person: realm closed>"
+    assert repr(subscriptions) == "<Subscriptions of a closed realm>"
     with pytest.raises(hl.ClosedError):
         _ = subscription.state
+    with pytest.raises(hl.ClosedError):
+        len(subscriptions)
 
 
 def test_the_writer_thread_subscribes(path: Path) -> None:

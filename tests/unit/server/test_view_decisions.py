@@ -216,6 +216,23 @@ def test_the_index_finds_exactly_what_holds(
         assert index.candidates(row) == wanted
 
 
+def test_ranges_that_come_and_go_are_found_and_not_found() -> None:
+    """Also between the times at which all are put in order anew, and when a number is used again."""
+    index, random = AnchorIndex(), Random(2)
+    known: dict[int, Within] = {}
+    for step in range(1500):
+        number = random.randrange(400)
+        if number in known and random.random() < 0.6:
+            index.discard(number, [known.pop(number)], plain)
+        elif number not in known:
+            low = random.choice((None, random.randrange(100)))
+            known[number] = Within("b", low, random.choice((None, (low or 0) + random.randrange(10))))
+            index.add(number, [known[number]], plain)
+        if step % 3 == 0 and index.fields():
+            value = random.randrange(120)
+            assert index.candidates({"b": value}) == {n for n, one in known.items() if holds(one, {"b": value})}
+
+
 def test_looking_up_does_not_cost_what_there_is() -> None:
     """Of a hundred thousand queries only those that may match are looked at."""
     index = AnchorIndex()

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from hinterland.server.views.anchors import Among, Anchor
 
 __all__ = ["AnchorIndex"]
+
+BESIDE_MIN: Final = 64
+"""So many intervals may be looked at one by one, however few there are."""
 
 
 class AnchorIndex:
@@ -75,36 +78,62 @@ class _Intervals:
     """Closed intervals, each for one number or more; asked which contain a value.
 
     Sorted by their lower ends, with the largest upper end of each stretch in a tree above them: finding `k`
-    of `n` intervals looks at some `k log n` places. It is built when first asked after a change.
+    of `n` intervals looks at some `k log n` places. What is added or removed afterwards is kept beside it, until
+    that is a good part of all; so a change costs little, too.
     """
 
-    __slots__ = ("_by_number", "_highs", "_lows", "_numbers", "_tree")
+    __slots__ = ("_by_number", "_gone", "_highs", "_is_built", "_lows", "_numbers", "_recent", "_recent_count", "_tree")
 
     def __init__(self) -> None:
         self._by_number: dict[int, list[tuple[Any, Any]]] = {}
-        self._lows: list[Any] | None = None
+        self._is_built = False
+        self._recent: dict[int, list[tuple[Any, Any]]] = {}  # not in the tree yet
+        self._recent_count = 0
+        self._gone: set[int] = set()  # still in the tree
+        self._lows: list[Any] = []
         self._highs: list[Any] = []
         self._numbers: list[int] = []
         self._tree: list[Any] = []
 
     def add(self, number: int, low: Any, high: Any) -> None:
         self._by_number.setdefault(number, []).append((low, high))
-        self._lows = None
+        self._recent.setdefault(number, []).append((low, high))
+        self._recent_count += 1
+        if number in self._gone or self._recent_count > self._beside_max:
+            self._is_built = False
 
     def discard(self, number: int) -> None:
-        self._by_number.pop(number, None)
-        self._lows = None
+        if self._by_number.pop(number, None) is None:
+            return
+        self._recent_count -= len(self._recent.pop(number, ()))
+        self._gone.add(number)
+        if len(self._gone) > self._beside_max:
+            self._is_built = False
+
+    @property
+    def _beside_max(self) -> int:
+        return BESIDE_MIN + len(self._numbers) // 64
 
     def collect(self, found: set[int], value: Any) -> None:
         """Add to `found` the numbers of the intervals that contain `value`."""
-        if self._lows is None:
+        if not self._is_built:
             self._build()
-        assert self._lows is not None
+        for number, many in self._recent.items():
+            if any((low is None or low <= value) and (high is None or value <= high) for low, high in many):
+                found.add(number)
         end = bisect_right(self._lows, _Low(value))
-        if end:
+        if end and self._gone:
+            inside: set[int] = set()
+            self._search(inside, value, 1, 0, len(self._tree) // 2, end)
+            found |= inside - self._gone
+        elif end:
             self._search(found, value, 1, 0, len(self._tree) // 2, end)
 
     def _build(self) -> None:
+        self._is_built = True
+        self._recent.clear()
+        self._recent_count = 0
+        self._gone.clear()
         rows = sorted(
             ((_Low(low), high, number) for number, many in self._by_number.items() for low, high in many),
             key=lambda row: row[0],

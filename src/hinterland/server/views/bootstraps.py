@@ -1,25 +1,29 @@
 """From what a client saw to what it is to see: the content of a bootstrap.
 
 Objects that are in both views are not mentioned, so that a client's own unsent changes of them stay.
+All is read in one transaction, one object after the other, and what is made of it goes to disk if it is much:
+a bootstrap of millions of objects takes as little memory as one of thousands.
 
 Source: spec flx.md §1.8, §1.12 B, §2.3, §2.4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from pathlib import Path
+from typing import Final, overload
 
 from hinterland.changeset.encoder import encode
-from hinterland.changeset.instructions import AddTable, Changeset, EraseObject, Instruction
+from hinterland.changeset.instructions import Changeset, EraseObject, Instruction
 from hinterland.permissions.masking import masked
 from hinterland.protocol.codec import compress
 from hinterland.protocol.server_flexible_session import BootstrapPart
 from hinterland.server.views.access import NOTHING_HIDDEN, hidden_of
 from hinterland.server.views.field_changes import field_changes, field_instructions
 from hinterland.server.views.groups import Groups
+from hinterland.server.views.spool import Spool
 from hinterland.server.views.tables import ObjectName
 from hinterland.store.contents import add_table, creation_instructions, schema_instructions
 from hinterland.store.server_history import SERVER_IDENT
@@ -32,17 +36,50 @@ CHANGESET_BYTES: Final = 100 * 1024
 
 INSTRUCTION_BYTES: Final = 24
 PART_BYTES_MAX: Final = 1024 * 1024
+MOVES_PER_CHUNK: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class BootstrapContent:
     """The changesets of a bootstrap, and what a step keeps of it.
 
-    That is a changeset that erases the objects that are moved in or out, and shows and hides properties of others.
+    That are changesets that erase the objects that are moved in or out, and show and hide properties of others.
     """
 
-    changesets: Sequence[bytes]
-    moved: bytes
+    changesets: Spool
+    moved: Spool
+
+    @property
+    def size(self) -> int:
+        """How much memory or disk it takes, about."""
+        return self.changesets.size + self.moved.size + 1_000
+
+
+class _Parts(Sequence[BootstrapPart]):
+    """The parts of a bootstrap for one client."""
+
+    __slots__ = ("_bodies", "_heads")
+
+    def __init__(self, folder: Path) -> None:
+        self._bodies = Spool(folder)
+        self._heads: list[tuple[int, int, float]] = []
+
+    def add(self, body: list[bytes], estimate: float) -> None:
+        plain, packed, data = compress(b"".join(body))
+        self._bodies.append(data)
+        self._heads.append((plain, packed, estimate))
+
+    def __len__(self) -> int:
+        return len(self._heads)
+
+    @overload
+    def __getitem__(self, index: int) -> BootstrapPart: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[BootstrapPart]: ...
+    def __getitem__(self, index: int | slice) -> BootstrapPart | Sequence[BootstrapPart]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        return BootstrapPart(self._bodies[index], *self._heads[index])
 
 
 def bootstrap_content(
@@ -70,64 +107,85 @@ def bootstrap_content(
     """
     before = {groups[number].class_name: number for number in old}
     after = {groups[number].class_name: number for number in new}
-    rows: list[tuple[ObjectName, int | None]] = []
-    for class_name in sorted({*before, *after}):
-        rows += _difference(store, groups, class_name, before.get(class_name), after.get(class_name))
-    known = {name for name, _ in rows}
-    rows += [(name, _row_in(store, groups, after, name)) for name in again if name not in known]
-    known.update(again)
-    changed = (
-        list(_changed_fields(store, groups, after, known, was_hidden, is_hidden)) if was_hidden != is_hidden else []
+    folder = Path(store.path).parent
+    content = BootstrapContent(Spool(folder), Spool(folder))
+    if with_schema:
+        content.changesets.append(encode(Changeset(schema_instructions(store.schema))))
+    rows = chain(
+        ((name, _row_in(store, groups, after, name)) for name in again),
+        *(
+            _difference(store, groups, class_name, before.get(class_name), after.get(class_name), again)
+            for class_name in sorted({*before, *after})
+        ),
     )
-    moved: list[Instruction] = [EraseObject(*name) for name, _ in rows]
-    moved += [one for instructions in changed for one in instructions]
-    schema = schema_instructions(store.schema) if with_schema else _filler(store, is_needed=not moved)
-    changesets = [] if not schema else [encode(Changeset(schema))]
-    changesets += _encoded(chain(_instructions(store, rows, is_hidden), changed))
-    # There must be one changeset at least (flx.md §0 rule 2); with no class at all it is an empty one.
-    return BootstrapContent(changesets or [b""], encode(Changeset(moved)))
+    sent = _noting(_instructions(store, rows, is_hidden), content.moved, 1)  # that it is erased
+    if was_hidden != is_hidden:
+        changed = _changed_fields(store, groups, before, after, again, was_hidden, is_hidden)
+        sent = chain(sent, _noting(changed, content.moved))
+    for changeset in _encoded(sent):
+        content.changesets.append(changeset)
+    if not content.changesets:
+        # There must be one changeset at least (flx.md §0 rule 2); with no class at all it is an empty one.
+        filler = _filler(store)
+        content.changesets.append(encode(Changeset(filler)) if filler else b"")
+    return content
 
 
 def bootstrap_parts(
-    content: BootstrapContent, version: int, client_version: int, timestamp: int
-) -> list[BootstrapPart]:
-    """Return the bodies of the DOWNLOADs that carry a bootstrap; all its changesets have the same version."""
-    total = sum(map(len, content.changesets)) or 1
-    parts: list[BootstrapPart] = []
+    content: BootstrapContent, version: int, client_version: int, timestamp: int, folder: Path
+) -> Sequence[BootstrapPart]:
+    """Return the bodies of the DOWNLOADs that carry a bootstrap; all its changesets have the same version.
+
+    Few are kept in memory, many in a file that is made in `folder`.
+    """
+    total = content.changesets.size or 1
+    parts = _Parts(folder)
     body: list[bytes] = []
     size = done = 0
     for changeset in content.changesets:
         if size and size + len(changeset) > PART_BYTES_MAX:
-            parts.append(_part(body, done / total))
+            parts.add(body, done / total)
             body, size = [], 0
         count = len(changeset)
         body.append(b"%d %d %d %d %d %d " % (version, client_version, timestamp, SERVER_IDENT, count, count))
         body.append(changeset)
         size += count
         done += count
-    parts.append(_part(body, 1.0))
+    parts.add(body, 1.0)
     return parts
 
 
-def _part(body: list[bytes], estimate: float) -> BootstrapPart:
-    plain, packed, data = compress(b"".join(body))
-    return BootstrapPart(data, plain, packed, estimate)
+def _noting(
+    objects: Iterable[list[Instruction]], moved: Spool, count: int | None = None
+) -> Iterator[list[Instruction]]:
+    """Pass on what is sent of objects, and note what merging must know: the first `count` instructions of each."""
+    noted: list[Instruction] = []
+    for instructions in objects:
+        noted += instructions[:count]
+        if len(noted) >= MOVES_PER_CHUNK:
+            moved.append(encode(Changeset(noted)))
+            noted = []
+        yield instructions
+    if noted:
+        moved.append(encode(Changeset(noted)))
 
 
 def _difference(
-    store: Store, groups: Groups, class_name: str, old: int | None, new: int | None
+    store: Store, groups: Groups, class_name: str, old: int | None, new: int | None, known: Container[ObjectName]
 ) -> Iterator[tuple[ObjectName, int | None]]:
-    """Return the objects of a class that leave (without a row) and that enter (with one)."""
+    """Return the objects of a class that leave (without a row) and that enter (with one), but for those `known`."""
     if old == new:
         return
-    table = store.tables[class_name]
-    one = "SELECT NULL WHERE 0" if old is None else groups.members_sql(groups[old])
-    other = "SELECT NULL WHERE 0" if new is None else groups.members_sql(groups[new])
-    execute = store.connection.execute
-    for (row,) in execute(f"{one} EXCEPT {other}").fetchall():
-        yield ObjectName(class_name, table.key_of(row)), None
-    for (row,) in execute(f"{other} EXCEPT {one}").fetchall():
-        yield ObjectName(class_name, table.key_of(row)), row
+    one = None if old is None else groups.members_sql(groups[old])
+    other = None if new is None else groups.members_sql(groups[new])
+    table, execute = store.tables[class_name], store.connection.execute
+    for first, second, is_there in ((one, other, False), (other, one, True)):
+        if first is None:
+            continue
+        for (row,) in execute(first if second is None else f"{first} EXCEPT {second}"):
+            name = ObjectName(class_name, table.key_of(row))
+            if name not in known:
+                yield name, row if is_there else None
 
 
 def _row_in(store: Store, groups: Groups, view: dict[str, int], name: ObjectName) -> int | None:
@@ -140,11 +198,9 @@ def _row_in(store: Store, groups: Groups, view: dict[str, int], name: ObjectName
     return row
 
 
-def _filler(store: Store, *, is_needed: bool) -> list[Instruction]:
+def _filler(store: Store) -> list[Instruction]:
     """Return an instruction that does nothing: a class that every client has is added again."""
-    classes = list(store.schema) if is_needed else []
-    found: list[AddTable] = [add_table(one) for one in classes[:1]]
-    return list(found)
+    return [add_table(one) for one in list(store.schema)[:1]]
 
 
 def _instructions(
@@ -156,17 +212,25 @@ def _instructions(
         if row is None:
             yield [erase]
         else:
-            made = Changeset(creation_instructions(store, name.class_name, name.key, row))
-            yield [erase, *masked(made, hidden).instructions]
+            made = creation_instructions(store, name.class_name, name.key, row)
+            yield [erase, *(masked(Changeset(made), hidden).instructions if is_hidden else made)]
 
 
 def _changed_fields(
-    store: Store, groups: Groups, view: dict[str, int], known: Collection[ObjectName], was_hidden: str, is_hidden: str
+    store: Store,
+    groups: Groups,
+    before: dict[str, int],
+    after: dict[str, int],
+    known: Container[ObjectName],
+    was_hidden: str,
+    is_hidden: str,
 ) -> Iterator[list[Instruction]]:
-    """Return what shows and hides properties of the objects of a view that do not enter it just now."""
-    for class_name, change in field_changes(view, hidden_of(was_hidden), hidden_of(is_hidden)).items():
+    """Return what shows and hides properties of the objects that are in both views, but for those `known`."""
+    classes = sorted(before.keys() & after.keys())
+    for class_name, change in field_changes(classes, hidden_of(was_hidden), hidden_of(is_hidden)).items():
         table = store.tables[class_name]
-        for (row,) in store.connection.execute(groups.members_sql(groups[view[class_name]])).fetchall():
+        one, other = (groups.members_sql(groups[view[class_name]]) for view in (before, after))
+        for (row,) in store.connection.execute(f"{one} INTERSECT {other}"):
             name = ObjectName(class_name, table.key_of(row))
             if name not in known:
                 yield field_instructions(store, class_name, name.key, row, change)

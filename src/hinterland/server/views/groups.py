@@ -20,14 +20,13 @@ from typing import Any, Final
 from hinterland.errors import StorageError
 from hinterland.query.ast import Query
 from hinterland.query.compiler import compile_query
-from hinterland.query.parser import parse
 from hinterland.query.statement import Statement
-from hinterland.schema.types import ClassSchema
+from hinterland.schema.types import ClassSchema, Schema
 from hinterland.server.views.access import Asked, asked_by
 from hinterland.server.views.anchor_index import AnchorIndex
 from hinterland.server.views.anchors import Anchors, anchors_of
 from hinterland.server.views.listed import ListedGroups, listed_by
-from hinterland.server.views.queries import conditions, is_everything
+from hinterland.server.views.queries import conditions, is_everything, parsed
 from hinterland.server.views.reads import Reads, reads_of
 from hinterland.server.views.tables import GroupRow, ViewTables
 from hinterland.store.catalog import CODEC, StoreCatalog
@@ -40,6 +39,9 @@ _log = logging.getLogger("hinterland.server")
 
 SHARED_PARAMETERS_MAX: Final = 100
 """Queries with more constants are evaluated one by one."""
+
+COMPILED_MAX: Final = 8
+"""So many queries are kept compiled: those of a client are asked for several times in a row."""
 
 _MARKER: Final = re.compile("\x01([0-9]+)\x02")
 
@@ -92,6 +94,8 @@ class Groups:
         self.listed = ListedGroups(store)
         self._shapes: dict[str, _Shape] = {}
         self._next_shape = 1
+        self._compiled: dict[tuple[str, str, str], tuple[Query, Statement]] = {}
+        self._compiled_for: Schema | None = None
         self._is_loaded = False
         self._schema_version = -1
 
@@ -151,7 +155,10 @@ class Groups:
             self._index_columns(class_name, {one.field for one in group.anchors.any_of})
         if not group.is_all:
             class_id = self._store.tables[class_name].id
-            sql, parameters = group.statement.rows(f"{class_id}, t._row, {number}")
+            statement, within = group.statement, self.listed.rows_sql(number)
+            if within is not None:  # so that not all objects need to be looked at
+                statement = compile_query(group.query, self._catalog, class_name, within=within)
+            sql, parameters = statement.rows(f"{class_id}, t._row, {number}")
             self._store.connection.execute(f"INSERT INTO _members {sql}", parameters)
         return group
 
@@ -192,10 +199,17 @@ class Groups:
         Raises:
             QueryError: It does not fit the schema.
         """
-        query = parse(text)
-        if condition:
-            query = Query((*query.steps, *parse(condition).steps), None)
-        return query, compile_query(query, self._catalog, class_name)
+        if self._compiled_for is not self._store.schema or len(self._compiled) >= COMPILED_MAX:
+            self._compiled.clear()
+            self._compiled_for = self._store.schema
+        key = class_name, text, condition
+        found = self._compiled.get(key)
+        if found is None:
+            query = parsed(text)
+            if condition:
+                query = Query((*query.steps, *parsed(condition).steps), None)
+            found = self._compiled[key] = query, compile_query(query, self._catalog, class_name)
+        return found
 
     def _enter(self, row: GroupRow) -> Group:
         name = row.class_name
@@ -204,7 +218,7 @@ class Groups:
         found = conditions(query)
         reads = reads_of(found, name, self._store.schema)
         anchors = anchors_of(found, schema) if not reads.is_volatile else None
-        mine = reads_of(conditions(parse(row.query)), name, self._store.schema) if row.filter else reads
+        mine = reads_of(conditions(parsed(row.query)), name, self._store.schema) if row.filter else reads
         asked = asked_by(name, mine)
         group = Group(row.id, name, query, row.filter, is_everything(query), anchors, reads, asked, statement)
         self._by_id[row.id] = group
@@ -216,13 +230,14 @@ class Groups:
             return group
         if reads.is_volatile:
             self._volatile.add(row.id)
-        listed = listed_by(found) if anchors is None and not reads.is_volatile else None
+        listed = None if reads.is_volatile else listed_by(found)
         for read in self.listed.remaining(name, listed, reads.others):
             self._reaching.setdefault(read.class_name, set()).add(row.id)
         if listed is not None:
-            self.listed.add(row.id, name, listed)
-        elif anchors is None:
-            self._unanchored.setdefault(name, set()).add(row.id)
+            self.listed.add(row.id, name, listed, is_anchored=anchors is not None)
+        if anchors is None:
+            if listed is None:
+                self._unanchored.setdefault(name, set()).add(row.id)
         else:
             self._indexes.setdefault(name, AnchorIndex()).add(row.id, anchors.any_of, self._to_sql(name))
         if anchors is None or not anchors.is_exact:

@@ -11,7 +11,7 @@ Source: spec flx.md §1.10, §1.11, §2.6, §2.7.
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Final
 
 from hinterland.changeset.decoder import decode
@@ -27,6 +27,7 @@ from hinterland.changeset.instructions import (
 )
 from hinterland.errors import BadChangesetError
 from hinterland.merge.touch import Touched, touched
+from hinterland.merge.touch import touched as touched_by
 from hinterland.merge.transformer import Incoming, Local, transform
 from hinterland.permissions.masking import masked
 from hinterland.permissions.upload import out_of_view_reason, refusal_reason
@@ -174,8 +175,21 @@ class ViewIntegrator(Integrator):
             self.drop_steps(client, [step.version for step in reached[:-1]])
         if reached and reached[-1].version > before:
             self._tables.drop_moved(client, base)
-        if before // LOG_VERSIONS_PER_PRUNING != base // LOG_VERSIONS_PER_PRUNING:
-            self._tables.drop_log(min(one.base_version for one in self._history.clients()))
+        if before and before // LOG_VERSIONS_PER_PRUNING != base // LOG_VERSIONS_PER_PRUNING:
+            self._drop_log()
+
+    def _drop_log(self) -> None:
+        """Forget what all clients have acknowledged that may still come back."""
+        base = self._history.oldest_base()
+        self._tables.drop_log(self._newest.version if base is None else base)
+
+    def expire(self, clients: Iterable[int]) -> None:
+        """Forget what these clients see, and the groups that nobody else is in; they have to start over."""
+        for client in clients:
+            self.drop_steps(client, [step.version for step in self._tables.steps(client)])
+            self._tables.drop_own(client, self._newest.version)
+            self._history.expire_client(client)
+        self._drop_log()
 
     def drop_steps(self, client: int, versions: Sequence[int]) -> None:
         """Forget steps of a client, and the groups that nobody is left in."""
@@ -214,7 +228,7 @@ class ViewIntegrator(Integrator):
         base, until = incoming[0].base, self._newest.version
         if base < until:
             self._cover(base)
-            transform(_ClientView(self, client.ident, base, until), incoming)
+            transform(_ClientView(self, client.ident, base, until, incoming), incoming)
         groups = self.groups_of(client.ident)
         for number, (entry, one) in enumerate(zip(entries, incoming, strict=True)):
             undone = self._accept(transaction, client, groups, entry, one, can_write=can_write)
@@ -458,15 +472,28 @@ class ViewIntegrator(Integrator):
                 self._parsed.put((client, version), changeset)
         return changeset
 
-    def moves(self, client: int, version: int) -> Changeset:
-        """Return, for merging, what a bootstrap did: the erasure of all that it moved, and what it did to properties.
+    def moves(self, client: int, version: int, names: Container[ObjectName]) -> Changeset:
+        """Return, for merging with changes of some objects, what a bootstrap did to them.
+
+        That is the erasure of those that it moved, and what it did to properties.
 
         What it creates again comes after that, so it can meet nothing that the erasure has not met.
         """
-        return decode(self._tables.moved(client, version))
+        found: list[Instruction] = []
+        for _, many in self._tables.moved(client, version):
+            found += [one for one in many if _name_of(one) in names]
+        return Changeset(found)
+
+    def store_moves(self, client: int, version: int, names: Container[ObjectName], changeset: Changeset) -> None:
+        """Note what merging has made of what a bootstrap did to some objects: the next changeset meets that."""
+        for number, many in list(self._tables.moved(client, version)):
+            kept = [one for one in many if _name_of(one) not in names]
+            if len(kept) < len(many):
+                self._tables.replace_moved(client, version, number, Changeset(kept))
+        self._tables.add_moved(client, version, changeset)
 
     def touches_of(self, client: int, version: int, changeset: Changeset) -> Touched:
-        """Return what a version touches at a client; kept, since bootstraps may move much."""
+        """Return what a version other than a bootstrap's touches at a client."""
         key = client, version
         found = self._moves.get(key)
         if found is None:
@@ -487,8 +514,12 @@ class _RefusedError(Exception):
 class _ClientView:
     """The history as one client sees it: the `History` of `merge.transformer`."""
 
-    def __init__(self, integrator: ViewIntegrator, client: int, after: int, until: int) -> None:
+    def __init__(
+        self, integrator: ViewIntegrator, client: int, after: int, until: int, incoming: Iterable[Incoming]
+    ) -> None:
         self._integrator = integrator
+        self._names = {name for one in incoming for name in touched_names(one.changeset.instructions)}
+        self._moves: dict[int, Changeset] = {}
         self._client = client
         self._until = until
         tables = integrator._tables
@@ -517,7 +548,12 @@ class _ClientView:
         for version in special - found:
             if version > after:
                 changeset = self._changeset(version)
-                if integrator.touches_of(self._client, version, changeset).overlaps(touched):
+                mine = (
+                    touched_by(changeset)
+                    if version in self._bootstraps
+                    else integrator.touches_of(self._client, version, changeset)
+                )
+                if mine.overlaps(touched):
                     found.add(version)
         return sorted(found)
 
@@ -526,7 +562,10 @@ class _ClientView:
         if version in self._own:
             return decode(self._own[version])
         if version in self._bootstraps:
-            return self._integrator.moves(self._client, version)
+            found = self._moves.get(version)
+            if found is None:
+                found = self._moves[version] = self._integrator.moves(self._client, version, self._names)
+            return found
         seen = self._integrator.projection(version, self._rows[version])
         hidden = self._hidden[max(one for one in self._hidden if one <= version)]
         return masked(seen, hidden_of(hidden)) if hidden else seen
@@ -536,11 +575,15 @@ class _ClientView:
         timestamp, origin = integrator.stamp(version)
         if origin == self._client:
             origin = SERVER_IDENT
-        known = integrator.reciprocal(self._client, version)
+        known = None if version in self._bootstraps else integrator.reciprocal(self._client, version)
         return Local(version, timestamp, origin, self._changeset(version) if known is None else known)
 
     def store_reciprocal(self, version: int, changeset: Changeset) -> None:
-        self._integrator.store_reciprocal(self._client, version, changeset)
+        if version in self._bootstraps:
+            self._moves[version] = changeset
+            self._integrator.store_moves(self._client, version, self._names, changeset)
+        else:
+            self._integrator.store_reciprocal(self._client, version, changeset)
 
 
 class _OneVersion:
@@ -559,6 +602,10 @@ class _OneVersion:
 
     def store_reciprocal(self, version: int, changeset: Changeset) -> None:
         self._integrator.store_reciprocal(self._client, version, changeset)
+
+
+def _name_of(one: Instruction) -> ObjectName:
+    return ObjectName(one.class_name, one.key)  # type: ignore[union-attr]
 
 
 def _without(changeset: Changeset, names: Mapping[ObjectName, str]) -> Changeset:

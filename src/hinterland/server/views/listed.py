@@ -59,8 +59,9 @@ class ListedGroups:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._by_place: dict[tuple[str, str], dict[str, set[int]]] = {}
+        self._by_role: dict[tuple[str, str], dict[str, set[int]]] = {}
         self._by_group: dict[int, tuple[str, Listed]] = {}
+        self._by_place: dict[tuple[str, str], set[int]] = {}
         self._reads: dict[tuple[str, str], frozenset[Read]] = {}
 
     def __contains__(self, number: object) -> bool:
@@ -68,38 +69,52 @@ class ListedGroups:
 
     def clear(self) -> None:
         """Forget all."""
-        self._by_place.clear()
-        self._by_group.clear()
-        self._reads.clear()
+        for table in (self._by_role, self._by_group, self._by_place, self._reads):
+            table.clear()
 
-    def add(self, number: int, class_name: str, listed: Listed) -> None:
-        """Enter a group."""
+    def add(self, number: int, class_name: str, listed: Listed, *, is_anchored: bool) -> None:
+        """Enter a group; those that are anchored are found by that, and changes of lists still concern them."""
         self._by_group[number] = class_name, listed
-        by_role = self._by_place.setdefault((class_name, listed.field), {})
-        for role in listed.roles:
-            by_role.setdefault(role, set()).add(number)
+        place = class_name, listed.field
+        self._by_place.setdefault(place, set()).add(number)
+        for role in () if is_anchored else listed.roles:
+            self._by_role.setdefault(place, {}).setdefault(role, set()).add(number)
 
     def discard(self, number: int) -> None:
         """Remove a group if it is here."""
         found = self._by_group.pop(number, None)
-        if found is not None:
-            class_name, listed = found
-            by_role = self._by_place[class_name, listed.field]
-            for role in listed.roles:
-                by_role[role].discard(number)
-                if not by_role[role]:
-                    del by_role[role]
-            if not by_role:
-                del self._by_place[class_name, listed.field]
+        if found is None:
+            return
+        class_name, listed = found
+        place = class_name, listed.field
+        self._by_place[place].discard(number)
+        if not self._by_place[place]:
+            del self._by_place[place]
+        by_role = self._by_role.get(place, {})
+        for role in listed.roles:
+            by_role.get(role, set()).discard(number)
+            if not by_role.get(role, True):
+                del by_role[role]
 
     def candidates(self, class_name: str, rows: Collection[int]) -> set[tuple[int, int]]:
-        """Return the pairs of group and row for which a list of the row has a role of the group."""
+        """Return the pairs of group and row for which a list of the row has a role of the group, unless it is anchored."""
         found: set[tuple[int, int]] = set()
-        for (name, field), by_role in self._by_place.items():
-            if name == class_name:
+        for (name, field), by_role in self._by_role.items():
+            if name == class_name and by_role:
                 for row, role in self._store.connection.execute(self._sql(name, field), (json.dumps(list(rows)),)):
                     found.update((number, row) for number in by_role.get(role, ()))
         return found
+
+    def rows_sql(self, number: int) -> tuple[str, list[str]] | None:
+        """Return SQL for the rows that a group can match, with its parameters; None for one that is not here."""
+        if number not in self._by_group:
+            return None
+        class_name, listed = self._by_group[number]
+        side = quote(self._store.tables[class_name].sides[listed.field].name)
+        permissions, link, roles, key = self._names()
+        granting = f"SELECT _row FROM {roles} WHERE {key} IN (SELECT value FROM json_each(?))"
+        mentioning = f"SELECT _row FROM {permissions} WHERE {link} IN ({granting})"
+        return f"SELECT owner FROM {side} WHERE value IN ({mentioning})", [json.dumps(sorted(listed.roles))]
 
     def reads(self, class_name: str) -> Iterator[tuple[str, Read]]:
         """Return what lists read of a class: with the class whose lists these are."""
@@ -122,15 +137,18 @@ class ListedGroups:
         return found
 
     def _sql(self, class_name: str, field: str) -> str:
-        tables = self._store.tables
-        side, permissions, roles = tables[class_name].sides[field], tables[PERMISSION], tables[ROLE]
-        key = "_key" if roles.key_column is None else quote(roles.key_column.name)
+        side = quote(self._store.tables[class_name].sides[field].name)
+        permissions, link, roles, key = self._names()
         return (
-            f"SELECT DISTINCT s.owner, r.{key} FROM {quote(side.name)} s"
-            f" JOIN {quote(permissions.name)} p ON p._row = s.value"
-            f" JOIN {quote(roles.name)} r ON r._row = p.{quote(permissions.columns['role'].name)}"
-            " WHERE s.owner IN (SELECT value FROM json_each(?))"
+            f"SELECT DISTINCT s.owner, r.{key} FROM {side} s JOIN {permissions} p ON p._row = s.value"
+            f" JOIN {roles} r ON r._row = p.{link} WHERE s.owner IN (SELECT value FROM json_each(?))"
         )
+
+    def _names(self) -> tuple[str, str, str, str]:
+        """Return the tables of permissions and roles, each with the column by which they belong together."""
+        permissions, roles = self._store.tables[PERMISSION], self._store.tables[ROLE]
+        key = "_key" if roles.key_column is None else quote(roles.key_column.name)
+        return quote(permissions.name), quote(permissions.columns["role"].name), quote(roles.name), key
 
 
 _ANY_ROLE: Final = ("",)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from hinterland.errors import QueryError
@@ -29,6 +30,7 @@ __all__ = [
 
 QUERY_BYTES_MAX: Final = 256 * 1024
 CLASSES_MAX: Final = 1_000
+TEXTS_CACHED_MAX: Final = 8
 
 
 class QueryRefusedError(QueryError):
@@ -107,7 +109,7 @@ def _parse(class_name: str, text: str) -> Query:
             f"Invalid query: that on {class_name!r} has {size} bytes; {QUERY_BYTES_MAX} are allowed (LimitsExceeded)"
         )
     try:
-        query = parse(text)
+        query = parsed(text)
     except QueryError as error:
         raise QueryRefusedError(f"Client provided query with bad syntax: {class_name}: {error}") from None
     for step in query.steps:
@@ -116,6 +118,16 @@ def _parse(class_name: str, text: str) -> Query:
                 f"Invalid query: {class_name}: {type(step).__name__.upper()} cannot be part of a subscription"
             )
     return query
+
+
+@lru_cache(TEXTS_CACHED_MAX)
+def parsed(text: str) -> Query:
+    """Return the tree of a query; a client's are looked at several times in a row.
+
+    Raises:
+        QueryError: It has none.
+    """
+    return parse(text)
 
 
 def conditions(query: Query) -> list[Condition]:

@@ -5,9 +5,10 @@
 - `_group_log`: what each version did to what a group's clients see: objects that were `kept` (those seen
   before and after, or made by the version), that `arrived` although they existed, that were `lost`.
 - `_arrivals`: what creates the objects that arrived, as they were then.
-- `_steps`: for each client file the queries that it was told of, from which version on, which properties it
-  does not get to see, and what that version's bootstrap did: the objects that it moved are erased in it, properties
-  that it showed or hid are set. The last step that the client has acknowledged is the first one kept.
+- `_steps`: for each client file the queries that it was told of, from which version on, and which properties it
+  does not get to see. The last step that the client has acknowledged is the first one kept.
+- `_moved`: what the bootstraps of steps did, in several changesets, until the client has acknowledged them: the
+  objects that they moved are erased in it, properties that they showed or hid are set.
 - `_own`: for each version that a client itself made, how far it had come, and what undoes parts of it.
 
 Keys are stored as changesets of EraseObject, which is compact and needs no further format. Everything that
@@ -24,7 +25,7 @@ from typing import Final, NamedTuple
 
 from hinterland.changeset.decoder import decode
 from hinterland.changeset.encoder import encode
-from hinterland.changeset.instructions import Changeset, EraseObject
+from hinterland.changeset.instructions import Changeset, EraseObject, Instruction
 from hinterland.permissions.upload import ObjectName
 
 __all__ = [
@@ -79,9 +80,15 @@ _CREATE: Final = (
         query_version INTEGER NOT NULL,
         query TEXT NOT NULL,
         hidden TEXT NOT NULL,
-        moved BLOB NOT NULL,
         PRIMARY KEY (client, version)
     ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS _moved (
+        client INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        changeset BLOB NOT NULL,
+        PRIMARY KEY (client, version, number)
+    )""",
     """CREATE TABLE IF NOT EXISTS _step_groups (
         grp INTEGER NOT NULL,
         client INTEGER NOT NULL,
@@ -276,22 +283,33 @@ class ViewTables:
             for version, query_version, query, hidden in found
         ]
 
-    def moved(self, client: int, version: int) -> bytes:
-        """Return what a step's bootstrap did; see the module."""
-        (found,) = self._execute(
-            "SELECT moved FROM _steps WHERE client = ? AND version = ?", (client, version)
-        ).fetchone()
-        return bytes(found)
+    def moved(self, client: int, version: int) -> Iterator[tuple[int, list[Instruction]]]:
+        """Yield what a step's bootstrap moved, as erasures, many at a time; each lot with its number."""
+        sql = "SELECT number, changeset FROM _moved WHERE client = ? AND version = ? ORDER BY number"
+        for number, changeset in self._execute(sql, (client, version)):
+            yield number, list(decode(changeset))
 
-    def add_step(self, client: int, step: Step, moved: bytes) -> None:
-        """Add a client's newest step."""
+    def replace_moved(self, client: int, version: int, number: int, changeset: Changeset) -> None:
+        """Replace one lot of what a bootstrap moved."""
+        sql = "UPDATE _moved SET changeset = ? WHERE client = ? AND version = ? AND number = ?"
+        self._execute(sql, (encode(changeset), client, version, number))
+
+    def add_moved(self, client: int, version: int, changeset: Changeset) -> None:
+        """Add another lot to what a bootstrap moved."""
+        sql = "INSERT INTO _moved SELECT ?1, ?2, 1 + coalesce(max(number), -1), ?3 FROM _moved WHERE client = ?1 AND version = ?2"
+        self._execute(sql, (client, version, encode(changeset)))
+
+    def add_step(self, client: int, step: Step, moved: Iterable[bytes]) -> None:
+        """Add a client's newest step; `moved` are changesets that erase what its bootstrap moved."""
         self._steps.pop(client, None)
-        self._execute(
-            "INSERT INTO _steps VALUES (?,?,?,?,?,?)",
-            (client, step.version, step.query_version, step.query, step.hidden, moved),
-        )
+        row = (client, step.version, step.query_version, step.query, step.hidden)
+        self._execute("INSERT INTO _steps VALUES (?,?,?,?,?)", row)
         self._connection.executemany(
             "INSERT INTO _step_groups VALUES (?,?,?)", ((group, client, step.version) for group in step.groups)
+        )
+        self._connection.executemany(
+            "INSERT INTO _moved VALUES (?,?,?,?)",
+            ((client, step.version, number, changeset) for number, changeset in enumerate(moved)),
         )
 
     def rename_step(self, client: int, version: int, query_version: int) -> None:
@@ -304,14 +322,14 @@ class ViewTables:
     def drop_steps(self, client: int, versions: Sequence[int]) -> None:
         """Forget steps of a client."""
         self._steps.pop(client, None)
-        for table in ("_steps", "_step_groups"):
+        for table in ("_steps", "_step_groups", "_moved"):
             self._connection.executemany(
                 f"DELETE FROM {table} WHERE client = ? AND version = ?", [(client, version) for version in versions]
             )
 
     def drop_moved(self, client: int, until: int) -> None:
         """Forget what bootstraps moved that the client has acknowledged."""
-        self._execute("UPDATE _steps SET moved = x'' WHERE client = ? AND version <= ?", (client, until))
+        self._execute("DELETE FROM _moved WHERE client = ? AND version <= ?", (client, until))
 
     # -- own versions ----------------------------------------------------------------------------
 

@@ -254,9 +254,14 @@ class Tracker:
 
     def _listed(self, class_name: str, rows: set[int]) -> set[tuple[int, int]]:
         """Return the pairs of group and row that a change of lists may concern: those that match, and that may now."""
-        listed = self._groups.listed
-        held = self._tables.memberships(self._store.tables[class_name].id, json.dumps(list(rows)))
-        return listed.candidates(class_name, rows) | {pair for pair in held if pair[0] in listed}
+        groups, table = self._groups, self._store.tables[class_name]
+        found = set(self._tables.memberships(table.id, json.dumps(list(rows))))
+        for row in rows:
+            image = table.load(row)
+            if image is not None:
+                values = {one: image[table.columns[one].index] for one in groups.indexed_fields(class_name)}
+                found.update((number, row) for number in groups.candidates(class_name, values))
+        return {pair for pair in found if pair[0] in groups.listed} | groups.listed.candidates(class_name, rows)
 
     def _volatile(self, watched: Watched, effects: _Effects) -> None:
         """Evaluate anew what may depend on anything."""

@@ -6,9 +6,11 @@ Source: spec flx.md §1.8, §2.1, §2.7.
 from __future__ import annotations
 
 import json
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from hinterland.changeset.decoder import decode, decode_key
@@ -63,12 +65,15 @@ from hinterland.store.transaction import WriteTransaction
 
 __all__ = ["ViewPolicy", "Views"]
 
+_log = logging.getLogger("hinterland.server")
+
 EPOCH_S: Final = 1_420_070_400
 """2015-01-01, where timestamps of the protocol begin."""
 
 LOGS_MAX: Final = 100
 PROJECTED_BYTES_MAX: Final = 4 * 1024 * 1024
-BOOTSTRAP_BYTES_MAX: Final = 64 * 1024 * 1024
+BOOTSTRAP_BYTES_MAX: Final = 256 * 1024 * 1024
+"""Contents of bootstraps that are kept for others who ask the same; large ones are on disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,16 @@ class Views:
         self.integrator.affected |= affected
         self.load()
 
+    def expire(self, held: Collection[int]) -> None:
+        """Forget the view of client files that have been away for too long; those that are `held` are here."""
+        absence_s = self._limits.absence_s
+        if absence_s is None:
+            return
+        absent = [it for it in self._history.absent_clients(int(self._clock() - absence_s)) if it not in held]
+        if absent:
+            _log.info("%s: %d client files have been away for too long", self._store.path, len(absent))
+            self.integrator.expire(absent)
+
     def take_affected(self) -> set[int]:
         """Return the groups whose clients have something new to see, since the last call."""
         affected, self.integrator.affected = self.integrator.affected, set()
@@ -271,7 +286,8 @@ class Views:
             own = self._tables.own(client.ident, gone[0].version, self.integrator.newest.version)
             if own or self._is_narrow(steps):  # what they would have taken away was left out of what came before
                 for step in gone:
-                    again |= touched_names(decode(self._tables.moved(client.ident, step.version)).instructions)
+                    for _, many in self._tables.moved(client.ident, step.version):
+                        again |= touched_names(many)
             if own:
                 again |= self._misjudged(kept, own)
             self.integrator.drop_steps(client.ident, [step.version for step in gone])
@@ -357,7 +373,8 @@ class Views:
         version = self.integrator.add_empty(timestamp)
         step = Step(version, job.query_version, job.query, groups, hidden)
         self._tables.add_step(client.ident, step, content.moved)
-        parts = bootstrap_parts(content, version, client.client_version, timestamp)
+        folder = Path(self._store.path).parent
+        parts = bootstrap_parts(content, version, client.client_version, timestamp, folder)
         salt = self.integrator.newest.salt
         bootstrap = Bootstrap(job.query_version, version, salt, client.client_version, parts, is_first=current is None)
         return ViewChange(job.query_version, bootstrap, groups=groups)
@@ -381,10 +398,10 @@ class Views:
         if found is None:
             found = bootstrap_content(self._store, self._groups, old, new, **options)
             self._contents[key] = found
-            self._contents_bytes += _size(found)
+            self._contents_bytes += found.size
             while self._contents_bytes > BOOTSTRAP_BYTES_MAX and len(self._contents) > 1:
                 _, dropped = self._contents.popitem(last=False)
-                self._contents_bytes -= _size(dropped)
+                self._contents_bytes -= dropped.size
         return found
 
     # -- reading ---------------------------------------------------------------------------------
@@ -450,8 +467,10 @@ class Views:
                 found |= dict.fromkeys(decode_names(row.lost), version)
             if version in own:
                 found |= dict.fromkeys(decode_names(own[version].correction), version)
-        if following is not None:
-            found |= dict.fromkeys(decode_names(self._tables.moved(client, following.version)), following.version)
+        if following is not None and (rows or own):
+            for _, many in self._tables.moved(client, following.version):
+                erased = (ObjectName(one.class_name, one.key) for one in many if isinstance(one, EraseObject))
+                found |= dict.fromkeys(erased, following.version)
         return found
 
     def _is_overtaken(self, client: int, steps: Sequence[Step], stretch: _Stretch) -> bool:
@@ -579,10 +598,6 @@ class _Stretch:
 
     def _is_doomed(self, version: int, one: Instruction) -> bool:
         return self.doomed.get(ObjectName(one.class_name, one.key), 0) > version  # type: ignore[union-attr]
-
-
-def _size(content: BootstrapContent) -> int:
-    return sum(map(len, content.changesets)) + len(content.moved) + 1_000
 
 
 def _compensations(row: OwnRow) -> Iterator[Compensation]:
