@@ -17,6 +17,7 @@ from hinterland.server.views import bootstraps, spool
 CHUNKS = 8
 
 
+@pytest.mark.scenario(20, 21, 22, 40, 88, 89)
 @pytest.mark.parametrize("has_readers", [False, True])
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_scenarios_88_and_89_clients_hold_what_their_queries_select(

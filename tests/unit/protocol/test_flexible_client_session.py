@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from tests.protocol_rules import Conversation, RuleBroken
 
-from hinterland.errors import ProtocolError
+from hinterland.errors import ClientResetRequired, ProtocolError, SessionError
 from hinterland.protocol.client_connection import ClientConnection
 from hinterland.protocol.client_flexible_session import FileQueries, FlexibleClientSession, QuerySet
+from hinterland.protocol.client_reaction import FollowUp
 from hinterland.protocol.client_session import (
     BootstrapReceived,
     FileState,
@@ -117,6 +118,7 @@ def download(
     )
 
 
+@pytest.mark.scenario(2, 26)
 def test_a_first_open_is_sequence_a() -> None:
     """BIND, IDENT with set 0, MARK; set 0 completes; then QUERY and MARK (flx.md §1.12 A, §7.1 scenario 2)."""
     client = Client(FileState(), FileQueries())
@@ -163,6 +165,7 @@ def test_a_first_open_is_sequence_a() -> None:
     assert client.says() == ["UPLOAD session=1 progress=5,9 locked=9 []"]
 
 
+@pytest.mark.scenario(6)
 @pytest.mark.parametrize("scenario", ["6"])
 def test_scenario_6_ident_carries_the_active_set(scenario: str) -> None:
     """Not a pending one (flx.md §1.2, §7.1)."""
@@ -171,6 +174,7 @@ def test_scenario_6_ident_carries_the_active_set(scenario: str) -> None:
     assert data == b'ident 1 7 99 4 3 4 55 2 16\n{"A":"(x == 1)"}'
 
 
+@pytest.mark.scenario(7)
 def test_scenario_7_writes_and_query_sets_keep_their_order() -> None:
     """What was written before a set was committed is uploaded before its QUERY (flx.md §1.6, §7.1)."""
     client = Client(queries=FileQueries(ACTIVE.active, True, (QuerySet(3, "{}", 8, 4), QuerySet(4, "{}", 10, 4))))
@@ -205,6 +209,7 @@ def test_queries_wait_for_the_first_mark() -> None:
     assert client.says()[0] == "QueryChange(session=1, version=3, query='{}')"
 
 
+@pytest.mark.scenario(9, 10, 11)
 @pytest.mark.parametrize("scenario", ["9", "10", "11"])
 def test_a_refused_set_is_skipped_for_ever(scenario: str) -> None:
     """Its error is reported once, the active set stays, the next good set supersedes (flx.md §1.5, §7.1)."""
@@ -226,6 +231,7 @@ def test_a_refused_set_is_skipped_for_ever(scenario: str) -> None:
     assert list(client.session.pending) == []
 
 
+@pytest.mark.scenario(20, 29)
 @pytest.mark.parametrize("scenario", ["20", "29"])
 def test_an_interrupted_bootstrap_starts_anew(scenario: str) -> None:
     """IDENT has the old set and cursor, QUERY goes again, the first part is marked as such (flx.md §1.8, §7.2)."""
@@ -273,6 +279,7 @@ COMPENSATION = Compensation(6, (RejectedUpdate("A", 1, "no"),), 7)
 UNDONE = JsonError(1, 231, "no", "Warning", try_again=True, compensation=COMPENSATION)
 
 
+@pytest.mark.scenario(32, 36, 37)
 @pytest.mark.parametrize("scenario", ["32", "36", "37"])
 def test_refused_writes_are_reported_when_they_are_undone(scenario: str) -> None:
     """Not before their version is stored; lost with the connection and sent again (flx.md §1.10, §7.3)."""
@@ -292,6 +299,7 @@ def test_refused_writes_are_reported_when_they_are_undone(scenario: str) -> None
     assert undone.reaction.keeps_session
 
 
+@pytest.mark.scenario(53)
 def test_refused_writes_without_compensation_are_reported_at_once() -> None:
     """230 of asymmetric classes (flx.md §2.8, §7.5 scenario 53)."""
     client = Client().sync()
@@ -372,3 +380,38 @@ def test_a_fresh_copy_uploads_nothing() -> None:
     assert client.hears(Mark(1, 2)) == [MarkReached(client.session, 2), QueriesCompleted(client.session, 1)]
     assert client.says() == []
     assert client.events() == []
+
+
+@pytest.mark.scenario(45)
+@pytest.mark.parametrize(
+    ("code", "action", "kind", "follow_up"),
+    [
+        (299, "ClientReset", ClientResetRequired, FollowUp.CLIENT_RESET),
+        (299, "ApplicationBug", SessionError, FollowUp.NOTHING),
+        (201, "SomethingNew", SessionError, FollowUp.NOTHING),
+        *((code, "ClientReset", ClientResetRequired, FollowUp.CLIENT_RESET) for code in (208, 209, 211)),
+    ],
+)
+def test_the_action_counts_not_the_code(code: int, action: str, kind: type[SessionError], follow_up: FollowUp) -> None:
+    """Codes and actions that nobody knows are final errors; the text is the server's (flx.md §1.9)."""
+    client = Client().sync()
+    client.connection.receive(encode(JsonError(1, code, "words of the server", action)))
+    (event,) = client.events()
+    assert isinstance(event, SessionFailed)
+    assert type(event.reaction.error) is kind
+    assert "words of the server" in str(event.reaction.error)
+    assert (event.reaction.follow_up, event.reaction.retries) == (follow_up, False)
+
+
+@pytest.mark.scenario(45)
+def test_a_code_of_the_connection_is_not_about_a_session() -> None:
+    """199 with a session breaks the protocol (flx.md §1.9)."""
+    with pytest.raises(ProtocolError):
+        Client().sync().connection.receive(encode(JsonError(1, 199, "what?", "Transient", try_again=True)))
+
+
+@pytest.mark.scenario(76)
+def test_an_application_without_versions_says_0() -> None:
+    """BIND carries the schema version and the reason (flx.md §1.2)."""
+    client = Client(FileState(), FileQueries())
+    assert client.connection.next_message() == b'bind 1 37 0 1 0\n{"schemaVersion":0,"sessionReason":0}'

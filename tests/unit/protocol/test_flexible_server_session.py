@@ -141,6 +141,7 @@ def query(version: int, text: str = "{}") -> bytes:
     return encode(QueryChange(1, version, text))
 
 
+@pytest.mark.scenario(2)
 def test_a_first_open_is_sequence_a() -> None:
     """IDENT, bootstrap of query version 0, MARK, QUERY, bootstrap, MARK, steady state (flx.md §1.12 A)."""
     script = Script().send(BIND % (1, 0))
@@ -195,6 +196,7 @@ def test_a_query_change_is_sequence_b() -> None:
     assert session.server_version_sent == 8
 
 
+@pytest.mark.scenario(9)
 def test_a_bad_query_is_sequence_c() -> None:
     """QUERY_ERROR, then the MARK that came with it; the old queries stay in force (flx.md §1.12 C)."""
     script = Script()
@@ -255,6 +257,7 @@ def test_a_reconnect_within_a_bootstrap_is_sequence_f() -> None:
     assert script.heads == ["download 1 6 4 6 555 4 1 3 1 1 0 1 0", "mark 1 2"]
 
 
+@pytest.mark.scenario(16)
 def test_scenario_16_a_resumed_session_gets_an_empty_steady_download() -> None:
     """Bootstrap applied, MARK not answered: no second bootstrap (flx.md §1.8, §7.1)."""
     script = Script()
@@ -285,6 +288,7 @@ def test_a_bootstrap_is_never_mixed_with_anything(parts: int) -> None:
     assert script.one(ReadView).begin == 7
 
 
+@pytest.mark.scenario(27)
 def test_a_mark_is_answered_by_a_read_that_was_asked_for_after_it() -> None:
     """One under way may have missed what existed when the MARK came (flx.md §0 rule 5, §1.7)."""
     script = Script()
@@ -346,6 +350,7 @@ def test_scenario_45_a_bad_query_in_ident_fails_the_session() -> None:
     script.one(CloseSession)
 
 
+@pytest.mark.scenario(28)
 def test_scenario_28_a_client_that_cannot_integrate_gets_a_client_reset() -> None:
     """JSON_ERROR of the client is answered with 212 and the action ClientReset (flx.md §7.2)."""
     script = Script()
@@ -354,6 +359,7 @@ def test_scenario_28_a_client_that_cannot_integrate_gets_a_client_reset() -> Non
     assert script.heads == ["error 212 1 ClientReset"]
 
 
+@pytest.mark.scenario(5)
 def test_scenario_5_test_commands_are_answered() -> None:
     """As soon as BIND was sent (flx.md §1.2, §7.1)."""
     script = Script().send(BIND % (1, 0))
@@ -418,6 +424,7 @@ def test_two_sessions_share_a_connection() -> None:
     assert script.heads == ["download 2 5 4 5 555 4 1 1 2 1 0 0 0", "download 1 6 4 6 555 4 1 2 2 1 0 0 0"]
 
 
+@pytest.mark.scenario(74)
 def test_74_schemas_have_no_versions() -> None:
     """BIND with another schema version than 0 is error 235, for good; with 0 the same connection goes on."""
     script = Script()
