@@ -45,15 +45,19 @@ OBJECTS = 100_000
 SUBSCRIPTIONS = 10_000
 COMMITS = 300
 DEPTS = 100
+NOTED = 10  # one object in so many has a note
 SINGLE, LIST = CollectionType.SINGLE, CollectionType.LIST
 SCHEMA: list[Instruction] = [
     AddTable("Item", ClassKind.TOP_LEVEL, "_id", PropertyType.INT),
     AddTable("Dept", ClassKind.TOP_LEVEL, "_id", PropertyType.INT),
+    AddTable("Note", ClassKind.TOP_LEVEL, "_id", PropertyType.INT),
     AddColumn("Item", "owner", PropertyType.STRING, True, SINGLE),
     AddColumn("Item", "n", PropertyType.INT, False, SINGLE),
     AddColumn("Item", "dept", PropertyType.LINK, True, SINGLE, "Dept"),
     AddColumn("Item", "tags", PropertyType.STRING, False, LIST),
     AddColumn("Dept", "name", PropertyType.STRING, True, SINGLE),
+    AddColumn("Dept", "above", PropertyType.LINK, True, SINGLE, "Dept"),
+    AddColumn("Note", "item", PropertyType.LINK, True, SINGLE, "Item"),
 ]
 
 
@@ -146,10 +150,11 @@ def fill(realm: Realm, objects: int, owners: int) -> Client:
     """Make the writer and the objects."""
     writer = Client(realm)
     writer.upload(SCHEMA)
-    writer.ask('{"Dept":"(TRUEPREDICATE)","Item":"(TRUEPREDICATE)"}')
+    writer.ask('{"Dept":"(TRUEPREDICATE)","Item":"(TRUEPREDICATE)","Note":"(TRUEPREDICATE)"}')
     writer.upload(
         one for key in range(DEPTS) for one in (CreateObject("Dept", key), Update("Dept", key, "name", [], f"d{key}"))
     )
+    writer.upload(Update("Dept", key, "above", [], Link("Dept", key // 10)) for key in range(DEPTS))
     for begin in range(0, objects, 5_000):
         writer.upload(
             one
@@ -161,11 +166,17 @@ def fill(realm: Realm, objects: int, owners: int) -> Client:
                 Update("Item", key, "dept", [], Link("Dept", key % DEPTS)),
             )
         )
+    for begin in range(0, objects, 5_000 * NOTED):
+        writer.upload(
+            one
+            for key in range(begin, min(begin + 5_000 * NOTED, objects), NOTED)
+            for one in (CreateObject("Note", key), Update("Note", key, "item", [], Link("Item", key)))
+        )
     realm.file.take_affected()
     return writer
 
 
-def commits(realm: Realm, writer: Client, objects: int, owners: int) -> tuple[float, float]:
+def commits(realm: Realm, writer: Client, objects: int, owners: int, *, with_links: bool) -> tuple[float, float]:
     """Return the server's CPU time per single-object commit in ms, and how many it concerned."""
     chance = random.Random(1)
     spent, fan_out = [], 0
@@ -174,6 +185,8 @@ def commits(realm: Realm, writer: Client, objects: int, owners: int) -> tuple[fl
         change = Update("Item", key, "n", [], chance.randrange(1000))
         if number % 3 == 0:
             change = Update("Item", key, "owner", [], f"u{chance.randrange(owners)}")
+        elif with_links and number % 3 == 1:
+            change = Update("Item", key, "dept", [], Link("Dept", chance.randrange(DEPTS)))
         begin = time.process_time()
         writer.upload([change])
         fan_out += realm.wake()
@@ -182,9 +195,19 @@ def commits(realm: Realm, writer: Client, objects: int, owners: int) -> tuple[fl
 
 
 def measure(
-    report: Report, name: str, objects: int, count: int, query: Callable[[int], str], target_ms: float | None = None
+    report: Report,
+    name: str,
+    objects: int,
+    count: int,
+    query: Callable[[int], str],
+    target_ms: float | None = None,
+    *,
+    with_links: bool = False,
 ) -> float:
-    """Subscribe `count` clients, then commit; disk counts what a subscriber's queries select, too."""
+    """Subscribe `count` clients, then commit; disk counts what a subscriber's queries select, too.
+
+    With links, a third of the commits change what an object links to.
+    """
     with tempfile.TemporaryDirectory() as directory:
         realm = Realm(Path(directory))
         writer = fill(realm, objects, count)
@@ -204,7 +227,7 @@ def measure(
             "kB",
             4 if count >= 1000 else None,
         )
-        cost, fan_out = commits(realm, writer, objects, count)
+        cost, fan_out = commits(realm, writer, objects, count, with_links=with_links)
         report.add(f"{name}: CPU per commit of one object", cost, "ms", target_ms)
         report.add(f"{name}: clients concerned by a commit", fan_out, "")
         realm.file.close()
@@ -296,6 +319,13 @@ def shaped(number: int) -> str:
     return json.dumps({"Item": text})
 
 
+def closed(number: int) -> str:
+    """Return the same with a closure; one in five includes what else links to what is reached."""
+    (text,) = json.loads(shaped(number)).values()
+    part = {"query": text, "links": "closure"}
+    return json.dumps({"Item": [part | {"include": ["@links.Note.item"]} if number % 5 == 0 else part]})
+
+
 def bootstrap(report: Report, objects: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         realm = Realm(Path(directory))
@@ -304,6 +334,10 @@ def bootstrap(report: Report, objects: int) -> None:
         begin = time.process_time()
         client.ask('{"Item":"(_id >= 0)"}')
         report.add(f"CPU of a bootstrap of {objects:,} matching objects", time.process_time() - begin, "s", 2)
+        client, begin = Client(realm), time.process_time()
+        client.ask('{"Item":[{"include":["@links.Note.item"],"links":"closure","query":"(_id >= 0)"}]}')
+        name = f"the same with a closure: {objects // NOTED + DEPTS:,} more objects"
+        report.add(name, time.process_time() - begin, "s", 2)
         realm.file.close()
 
 
@@ -332,6 +366,8 @@ def main() -> None:
     few = measure(report, "10 subscriptions by owner", objects, 10, owner)
     measure(report, f"{count:,} subscriptions by owner", objects, count, owner, few * 3)
     measure(report, "1,000 subscriptions of 50 shapes", min(objects, 20_000), 1_000, shaped)
+    name = "1,000 subscriptions of 50 shapes, all with closures"
+    measure(report, name, min(objects, 20_000), 1_000, closed, with_links=True)
     permissions(report, objects, min(count, 1_000))
     forms(report)
     bootstrap(report, 10_000)

@@ -344,6 +344,7 @@ def test_scenarios_23_and_24_a_stored_bootstrap_that_cannot_be_applied(
     app = open_app(tmp_path, script)
     app.realm.session.wait_for_download(TIMEOUT_S)
 
+    eventually(lambda: app.errors, "the report")
     assert [type(error) for error in app.errors] == [BadChangesetError]
     assert "query_version=0" in heard(script, "FlexibleIdent")[0]
     assert names(app) == ["a", "b", "c", "d"]

@@ -14,13 +14,14 @@ from hinterland.changeset.instructions import AddColumn, AddTable, CreateObject,
 from hinterland.cli import main
 from hinterland.protocol.messages import Bind, IdentGrant
 from hinterland.server import Config, ObjectServer
-from hinterland.values import ClassKind, CollectionType, PropertyType
+from hinterland.values import ClassKind, CollectionType, Link, PropertyType
 
 REALM = "/shared/board"
 SCHEMA: list[Instruction] = [
     AddTable("Item", ClassKind.TOP_LEVEL, "_id", PropertyType.INT),
     AddColumn("Item", "n", PropertyType.INT, False, CollectionType.SINGLE),
     AddColumn("Item", "name", PropertyType.STRING, False, CollectionType.SINGLE),
+    AddColumn("Item", "next", PropertyType.LINK, True, CollectionType.SINGLE, "Item"),
 ]
 
 
@@ -77,3 +78,21 @@ def test_realms_without_subscriptions(tmp_path: Path, capsys: pytest.CaptureFixt
     for path, words in (("/no", "there is no realm"), (REALM, "not query-based")):
         assert main(["realms", "subscriptions", path, "--data", str(tmp_path)]) == 2
         assert words in capsys.readouterr().err
+
+
+def test_what_subscriptions_bring_along_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A closure is a row of its own, with its paths and how many objects it adds."""
+    part = {"query": "n == 1", "links": "closure", "include": ["@links.Item.next"]}
+    with ObjectServer(Config(data=tmp_path, port=0, durable=False)) as server, FlexibleClient(server) as client:
+        client.open()
+        links = [Update("Item", key, "next", [], Link("Item", key + 1)) for key in (0, 1)]
+        objects = [it for key in range(4) for it in (CreateObject("Item", key), Update("Item", key, "n", [], key))]
+        client.upload(*SCHEMA, *objects, *links)
+        client.ask(1, json.dumps({"Item": [part, {"query": "n == 1"}]}))
+        answer = http("GET", f"{server.url}/realms/subscriptions{REALM}", token=server.admin_token())
+        rows = sorted(answer.content["subscriptions"], key=lambda one: one["links"])
+        assert [(one["links"], one["include"], one["objects"], one["reached"]) for one in rows] == [
+            ("closure", ["@links.Item.next"], 1, 2),
+            ("none", [], 1, 0),
+        ]
+    assert {one["links"] for one in command(tmp_path, capsys)} == {"closure @links.Item.next", "none"}

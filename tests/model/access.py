@@ -19,6 +19,7 @@ from hinterland.changeset.instructions import (
     Instruction,
     Update,
 )
+from hinterland.permissions.policy import Policy
 from hinterland.permissions.privileges import Privilege
 from hinterland.permissions.system_classes import PRIVILEGE_FIELDS, SYSTEM_CLASSES
 from hinterland.store.applier import apply
@@ -152,6 +153,15 @@ class World:
         store = Store.open(path, durable=False)
         change(store, *self.instructions())
         return store
+
+
+def sight(policy: Policy) -> dict[str, tuple[bool, str, frozenset[str]]]:
+    """Return what a policy lets its user see, by class: equal for those who see the same."""
+    found = {}
+    for one in policy.schema:
+        access = policy.of(one.name)
+        found[one.name] = (access.can_query, access.readable_text, access.hidden)
+    return found
 
 
 def permission_id(number: int) -> ObjectId:

@@ -248,7 +248,7 @@ class PermissionWorld(ViewWorld):
         self.clients[0].commit(1, [lambda: foundation_of_worlds(self.random)])
         self.settle()
         for number in range(clients):
-            self.add_client(USERS[number % len(USERS)])
+            self.add_client(USERS[number % len(USERS)]).crash_rate = self.random.choice((0.0, 0.1))
 
     def add_client(self, user: str = "u") -> ViewClient:
         client = super().add_client(user)

@@ -15,9 +15,10 @@ import pytest
 from tests.simulation.test_view_scenarios import ALL, KEYS, NAME, Bench, create, matching, update
 from tests.simulation.views import ViewClient
 
-from hinterland.changeset.instructions import ArrayInsert, Instruction, Update
+from hinterland.changeset.instructions import ArrayInsert, CreateObject, Instruction, Update
 from hinterland.permissions.rules_document import parse_rules
 from hinterland.permissions.subject import Json, Subject
+from hinterland.permissions.system_classes import SYSTEM_QUERIES
 from hinterland.protocol.messages import RejectedUpdate, SessionReason
 from hinterland.server.realm_access import RealmAccess
 from hinterland.server.views.access import Access
@@ -443,6 +444,28 @@ def twins_of_unreadable_objects(bench: RoleBench) -> None:
     assert not any("secret" in line for line in bench.lines if line.startswith(f"{client.name}: gets"))
 
 
+def a_set_and_a_list_in_one_batch(bench: RoleBench) -> None:
+    """A bootstrap that rests on what a later job of the same batch has changed is not sent."""
+    bench.commit(bench.admin, *create(1, str="secret"))
+    bench.admin.subscribe(json.dumps({**SYSTEM_QUERIES, NAME: "(TRUEPREDICATE)"}))
+    client = bench.client("{}")
+    client.may_be_refused = True
+    client.subscribe(ALL)
+    bench.commit(bench.admin, CreateObject("__Class", NAME))  # its list is empty
+    for one in (client, bench.admin):
+        while one.send():
+            pass
+        assert one.link is not None
+        while one.link.up:
+            bench.server.receive(one.link)
+    bench.server.run_jobs()
+    assert client.link is not None
+    assert [data.split(b" ")[0] for data in client.link.down] == [b"json_error"]
+    bench.sync()
+    assert bench.held(client) == {}
+    assert client.refused == {2: "Invalid query: no permission to query the class 'TopLevel'"}
+
+
 SCENARIOS: list[tuple[str, Callable[[RoleBench], None], bool]] = [
     ("32", refused_by_role, True),
     ("33", refused_between_others, True),
@@ -458,6 +481,7 @@ SCENARIOS: list[tuple[str, Callable[[RoleBench], None], bool]] = [
     ("hidden", hidden_and_shown, True),
     ("query", a_query_that_is_no_longer_allowed, True),
     ("twins", twins_of_unreadable_objects, True),
+    ("batch", a_set_and_a_list_in_one_batch, True),
     *(
         (
             f"59-{stage}-{number}",

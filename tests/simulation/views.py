@@ -157,6 +157,7 @@ class ViewServer:
         self.clock += 1
         answers = self.file.process(jobs)
         grew = self.file.version > self.version
+        self.close_stale()
         for job, answer in zip(jobs, answers, strict=True):
             deliver(job, answer)
         for job in jobs:
@@ -170,19 +171,22 @@ class ViewServer:
         """Let the server itself change something."""
         self.clock += 1
         call(self.file)
+        self.close_stale()
         self.finish()
 
-    def finish(self) -> None:
-        """Tell those whom it concerns what was done, and close sessions that were told something else."""
-        affected = self.file.take_affected()
-        stale = self.file.take_stale()
-        grew = self.file.version > self.version
-        self.version = self.file.version
-        for session in stale:
+    def close_stale(self) -> None:
+        """Close the sessions that were told to see something else than they may."""
+        for session in self.file.take_stale():
             if session in self.sessions:
                 self.log(f"{session} is closed")
                 self.sessions[session].machine.withhold(session)
                 session.fail(200)
+
+    def finish(self) -> None:
+        """Tell those whom it concerns what was done."""
+        affected = self.file.take_affected()
+        grew = self.file.version > self.version
+        self.version = self.file.version
         for session in list(self.sessions):
             assert isinstance(session, FlexibleSession)
             if grew and (EVERYBODY in affected or session.groups & affected):

@@ -383,6 +383,10 @@ class Realms:
         if grew and file is not None:
             realm.version, realm.salt = file.version, file.version_salt
             realm.tail.extend(outcome.new_entries)
+        for session in outcome.stale:  # first, as an answer may rest on what has changed later in the batch
+            holder = realm.sessions.get(session)
+            if holder is not None:
+                holder.interrupt(session)
         for (job, connection), answer in zip(batch, outcome.answers, strict=True):
             self._deliver(realm, job, connection, answer)
         for job, connection in batch:  # those who wait for an answer before those who only listen
@@ -390,10 +394,6 @@ class Realms:
                 job.session.history_grew(realm.version, realm.salt)
             job.session.produce()
             connection.pump()
-        for session in outcome.stale:
-            holder = realm.sessions.get(session)
-            if holder is not None:
-                holder.interrupt(session)
         realm.is_running = False  # only now: until here new jobs were to queue, not to start a second batch
         if realm.jobs or realm.chores:
             self._start(realm)

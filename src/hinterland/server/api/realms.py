@@ -92,7 +92,10 @@ class SubscriptionInfo(Struct, rename="camel"):
     class_name: str = field(name="class")
     query: str
     filter: str
+    links: str
+    include: tuple[str, ...]
     objects: int
+    reached: int
     files: int
     users: int
     connected: int
@@ -270,7 +273,10 @@ def _subscription(one: SubscriptionSummary) -> SubscriptionInfo:
         one.class_name,
         one.query,
         one.filter,
+        one.links,
+        one.include,
         one.objects,
+        one.reached,
         one.files,
         one.users,
         one.connected or 0,

@@ -18,13 +18,13 @@ from typing import Final, overload
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import Changeset, EraseObject, Instruction
 from hinterland.permissions.masking import masked
+from hinterland.permissions.upload import ObjectName
 from hinterland.protocol.codec import compress
 from hinterland.protocol.server_flexible_session import BootstrapPart
 from hinterland.server.views.access import NOTHING_HIDDEN, hidden_of
 from hinterland.server.views.field_changes import field_changes, field_instructions
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.spool import Spool
-from hinterland.server.views.tables import ObjectName
 from hinterland.store.contents import add_table, creation_instructions, schema_instructions
 from hinterland.store.server_history import SERVER_IDENT
 from hinterland.store.store import Store
@@ -98,29 +98,27 @@ def bootstrap_content(
     Args:
         store: The realm's file, with all that was written flushed.
         groups: The queries in use.
-        old: At most one group per class.
-        new: Likewise.
+        old: The groups that the client saw by.
+        new: Those that it is to see by.
         with_schema: Whether all classes and properties come first.
         again: Objects that are sent as they are, or taken away, whatever the views say.
         was_hidden: The properties that were hidden before, as steps keep them.
         is_hidden: Those that are hidden now.
     """
-    before = {groups[number].class_name: number for number in old}
-    after = {groups[number].class_name: number for number in new}
     folder = Path(store.path).parent
     content = BootstrapContent(Spool(folder), Spool(folder))
     if with_schema:
         content.changesets.append(encode(Changeset(schema_instructions(store.schema))))
     rows = chain(
-        ((name, _row_in(store, groups, after, name)) for name in again),
+        ((name, _row_in(store, groups, new, name)) for name in again),
         *(
-            _difference(store, groups, class_name, before.get(class_name), after.get(class_name), again)
-            for class_name in sorted({*before, *after})
+            _difference(store, groups, class_name, old, new, again)
+            for class_name in sorted(groups.seen_classes({*old, *new}))
         ),
     )
     sent = _noting(_instructions(store, rows, is_hidden), content.moved, 1)  # that it is erased
     if was_hidden != is_hidden:
-        changed = _changed_fields(store, groups, before, after, again, was_hidden, is_hidden)
+        changed = _changed_fields(store, groups, old, new, again, was_hidden, is_hidden)
         sent = chain(sent, _noting(changed, content.moved))
     for changeset in _encoded(sent):
         content.changesets.append(changeset)
@@ -171,31 +169,43 @@ def _noting(
 
 
 def _difference(
-    store: Store, groups: Groups, class_name: str, old: int | None, new: int | None, known: Container[ObjectName]
+    store: Store,
+    groups: Groups,
+    class_name: str,
+    old: Collection[int],
+    new: Collection[int],
+    known: Container[ObjectName],
 ) -> Iterator[tuple[ObjectName, int | None]]:
     """Return the objects of a class that leave (without a row) and that enter (with one), but for those `known`."""
-    if old == new:
+    one, other = _seen_sql(groups, class_name, old), _seen_sql(groups, class_name, new)
+    if one == other:
         return
-    one = None if old is None else groups.members_sql(groups[old])
-    other = None if new is None else groups.members_sql(groups[new])
     table, execute = store.tables[class_name], store.connection.execute
     for first, second, is_there in ((one, other, False), (other, one, True)):
         if first is None:
             continue
-        for (row,) in execute(first if second is None else f"{first} EXCEPT {second}"):
+        for (row,) in execute(first if second is None else f"{_whole(first)} EXCEPT {_whole(second)}"):
             name = ObjectName(class_name, table.key_of(row))
             if name not in known:
                 yield name, row if is_there else None
 
 
-def _row_in(store: Store, groups: Groups, view: dict[str, int], name: ObjectName) -> int | None:
+def _seen_sql(groups: Groups, class_name: str, numbers: Collection[int]) -> str | None:
+    """Return the SELECT of the rows of a class that the clients of some groups see, None if there can be none."""
+    found = [sql for number in sorted(numbers) for sql in groups.seen_sql(groups[number], class_name)]
+    return " UNION ".join(found) if found else None
+
+
+def _whole(sql: str) -> str:
+    """Return a SELECT that can be part of a compound, which knows no parentheses."""
+    return f"SELECT * FROM ({sql})" if " UNION " in sql else sql
+
+
+def _row_in(store: Store, groups: Groups, view: Collection[int], name: ObjectName) -> int | None:
     """Return the row of an object if it is in a view."""
     table = store.tables.get(name.class_name)  # a reader may have a class that the realm has not
     row = None if table is None else table.find(name.key)
-    number = view.get(name.class_name)
-    if table is None or row is None or number is None or not groups.is_member(number, table.id, row):
-        return None
-    return row
+    return row if row is not None and groups.sees(view, name.class_name, row) else None
 
 
 def _filler(store: Store) -> list[Instruction]:
@@ -219,18 +229,20 @@ def _instructions(
 def _changed_fields(
     store: Store,
     groups: Groups,
-    before: dict[str, int],
-    after: dict[str, int],
+    old: Collection[int],
+    new: Collection[int],
     known: Container[ObjectName],
     was_hidden: str,
     is_hidden: str,
 ) -> Iterator[list[Instruction]]:
     """Return what shows and hides properties of the objects that are in both views, but for those `known`."""
-    classes = sorted(before.keys() & after.keys())
+    classes = sorted(groups.seen_classes(old) & groups.seen_classes(new))
     for class_name, change in field_changes(classes, hidden_of(was_hidden), hidden_of(is_hidden)).items():
         table = store.tables[class_name]
-        one, other = (groups.members_sql(groups[view[class_name]]) for view in (before, after))
-        for (row,) in store.connection.execute(f"{one} INTERSECT {other}"):
+        one, other = _seen_sql(groups, class_name, old), _seen_sql(groups, class_name, new)
+        if one is None or other is None:
+            continue
+        for (row,) in store.connection.execute(f"{_whole(one)} INTERSECT {_whole(other)}"):
             name = ObjectName(class_name, table.key_of(row))
             if name not in known:
                 yield field_instructions(store, class_name, name.key, row, change)

@@ -13,7 +13,7 @@ import json
 import logging
 import re
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from hinterland.schema.types import ClassSchema, Schema
 from hinterland.server.views.access import Asked, asked_by
 from hinterland.server.views.anchor_index import AnchorIndex
 from hinterland.server.views.anchors import Anchors, anchors_of
+from hinterland.server.views.closures import ClassView, Closure, ClosureIndex, parse_closure
 from hinterland.server.views.listed import ListedGroups, listed_by
 from hinterland.server.views.queries import conditions, is_everything, parsed
 from hinterland.server.views.reads import Reads, reads_of
@@ -60,7 +61,8 @@ class Group:
     """One query on one class.
 
     `filter` narrows it to what may be read. `anchors` are None where nothing can be looked up; `reads` is what its
-    result depends on, `asked` what the query names without the filter.
+    result depends on, `asked` what the query names without the filter. With a `closure`, clients see what that
+    reaches from the members, too.
     """
 
     id: int
@@ -73,6 +75,12 @@ class Group:
     asked: Asked
     statement: Statement
     shape: _Shape | None = None
+    closure: Closure | None = None
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether clients may see less than what they ask for."""
+        return bool(self.filter) or (self.closure is not None and self.closure.is_narrow)
 
 
 class Groups:
@@ -83,14 +91,19 @@ class Groups:
         self._tables = tables
         self._catalog = StoreCatalog(store)
         self._by_id: dict[int, Group] = {}
-        self._by_text: dict[tuple[str, str, str], int] = {}
-        self._texts: dict[int, tuple[str, str, str]] = {}
+        self._by_text: dict[tuple[str, str, str, str], int] = {}
+        self._texts: dict[int, tuple[str, str, str, str]] = {}
         self._by_class: dict[str, set[int]] = {}
         self._indexes: dict[str, AnchorIndex] = {}
         self._unanchored: dict[str, set[int]] = {}
         self._all: dict[str, set[int]] = {}
         self._reaching: dict[str, set[int]] = {}  # groups that read a class through links
         self._volatile: set[int] = set()
+        self._guards: dict[tuple[str, str], int] = {}
+        self._volatile_guards: set[int] = set()
+        self.closures = ClosureIndex()
+        self.companions: dict[int, set[int]] = {}
+        """For groups that some client asks for along with a closure: those that it asks for at once."""
         self.listed = ListedGroups(store)
         self._shapes: dict[str, _Shape] = {}
         self._next_shape = 1
@@ -108,6 +121,9 @@ class Groups:
         self.forget()
         for row in self._tables.groups():
             self._enter(row)
+        if self.closures:
+            for pair in self._tables.companions(self.closures.by_group):
+                self._pair(*pair)
         self._is_loaded = True
         self._schema_version = self._store.schema_version
 
@@ -125,6 +141,10 @@ class Groups:
             self._all,
             self._reaching,
             self._volatile,
+            self._guards,
+            self._volatile_guards,
+            self.closures,
+            self.companions,
             self.listed,
             self._shapes,
         ):
@@ -137,20 +157,20 @@ class Groups:
     def __contains__(self, number: object) -> bool:
         return number in self._by_id
 
-    def find(self, class_name: str, text: str, condition: str) -> Group | None:
-        """Return the group of a query and filter."""
-        number = self._by_text.get((class_name, text, condition))
+    def find(self, class_name: str, text: str, condition: str, closure: str = "") -> Group | None:
+        """Return the group of a query and filter, and a closure."""
+        number = self._by_text.get((class_name, text, condition, closure))
         return None if number is None else self._by_id[number]
 
-    def add(self, class_name: str, text: str, condition: str) -> Group:
-        """Add a group and find its members.
+    def add(self, class_name: str, text: str, condition: str, closure: str = "") -> Group:
+        """Add a group and find its members; what its closure reaches is the caller's concern.
 
         Raises:
             QueryError: The query does not fit the schema.
         """
         self.compile(class_name, text, condition)  # before anything is written
-        number = self._tables.add_group(class_name, text, condition)
-        group = self._enter(GroupRow(number, class_name, text, condition))
+        number = self._tables.add_group(class_name, text, condition, closure)
+        group = self._enter(GroupRow(number, class_name, text, condition, closure))
         if group.anchors is not None:
             self._index_columns(class_name, {one.field for one in group.anchors.any_of})
         if not group.is_all:
@@ -183,6 +203,9 @@ class Groups:
         self._all.get(name, set()).discard(number)
         self._unanchored.get(name, set()).discard(number)
         self._volatile.discard(number)
+        self.closures.discard(number)
+        for other in self.companions.pop(number, ()):
+            self.companions[other].discard(number)
         self.listed.discard(number)
         for numbers in self._reaching.values():
             numbers.discard(number)
@@ -192,6 +215,55 @@ class Groups:
             group.shape.groups.discard(number)
             self._store.connection.execute(f"DELETE FROM temp.{_name(group.shape)} WHERE grp = ?", (number,))
         self._tables.drop_group(number)
+
+    def join(self, numbers: Collection[int]) -> None:
+        """Note that a client asks for some groups at once."""
+        for number in numbers:
+            if number in self.closures.by_group:
+                for other in numbers:
+                    if other != number:
+                        self._pair(number, other)
+
+    def _pair(self, number: int, other: int) -> None:
+        self.companions.setdefault(number, set()).add(other)
+        self.companions.setdefault(other, set()).add(number)
+
+    def widen(self, group: Group, views: Mapping[str, ClassView]) -> None:
+        """Let a group's closure reach further classes."""
+        closure = group.closure
+        assert closure is not None
+        self.closures.discard(group.id)
+        closure.widen(views)
+        self._guard(closure)
+        self.closures.add(group.id, closure)
+        name, text, condition, before = self._texts[group.id]
+        del self._by_text[name, text, condition, before]
+        self._texts[group.id] = key = (name, text, condition, closure.text)
+        self._by_text[key] = group.id
+        self._tables.set_closure(group.id, closure.text)
+
+    def _guard(self, closure: Closure) -> None:
+        """See to it that there is a guard for each condition of a closure: a group without members or clients.
+
+        Guards have numbers below 0, and stay until all is loaded anew.
+        """
+        for name, condition in closure.filters.items():
+            if not condition:
+                continue
+            number = self._guards.get((name, condition))
+            if number is None:
+                number = self._guards[name, condition] = -1 - len(self._guards)
+                query, statement = self.compile(name, condition)
+                reads = reads_of(conditions(query), name, self._store.schema)
+                guard = Group(number, name, query, "", False, None, reads, asked_by(name, reads), statement)
+                self._by_id[number] = guard
+                for read in reads.others:
+                    self._reaching.setdefault(read.class_name, set()).add(number)
+                if reads.is_volatile:
+                    self._volatile_guards.add(number)
+                guard.shape = self._shape(guard)
+                self._texts[number] = (name, condition, "", "")
+            closure.guards[name] = number
 
     def compile(self, class_name: str, text: str, condition: str = "") -> tuple[Query, Statement]:
         """Return the tree and the SQL of a query narrowed by a filter.
@@ -219,11 +291,19 @@ class Groups:
         reads = reads_of(found, name, self._store.schema)
         anchors = anchors_of(found, schema) if not reads.is_volatile else None
         mine = reads_of(conditions(parsed(row.query)), name, self._store.schema) if row.filter else reads
+        closure = parse_closure(row.closure, name, self._store.schema)
         asked = asked_by(name, mine)
-        group = Group(row.id, name, query, row.filter, is_everything(query), anchors, reads, asked, statement)
+        if closure is not None:
+            asked = closure.includes.asked(asked)
+        group = Group(
+            row.id, name, query, row.filter, is_everything(query), anchors, reads, asked, statement, closure=closure
+        )
         self._by_id[row.id] = group
-        self._texts[row.id] = (name, row.query, row.filter)
-        self._by_text[name, row.query, row.filter] = row.id
+        if closure is not None:
+            self._guard(closure)
+            self.closures.add(row.id, closure)
+        self._texts[row.id] = key = (name, row.query, row.filter, row.closure)
+        self._by_text[key] = row.id
         self._by_class.setdefault(name, set()).add(row.id)
         if group.is_all:
             self._all.setdefault(name, set()).add(row.id)
@@ -301,6 +381,10 @@ class Groups:
         """Return the groups whose results may depend on anything."""
         return [self._by_id[number] for number in self._volatile]
 
+    def volatile_guards(self) -> Iterable[Group]:
+        """Return the guards of closures whose conditions may depend on anything."""
+        return [self._by_id[number] for number in self._volatile_guards]
+
     def candidates(self, class_name: str, values: dict[str, Any]) -> set[int]:
         """Return the groups that an object with these values (in SQL form) may match.
 
@@ -367,6 +451,49 @@ class Groups:
         if group.is_all:
             return f"SELECT _row FROM {quote(self._store.tables[group.class_name].name)}"
         return f"SELECT row FROM _members WHERE grp = {group.id}"
+
+    def seen_sql(self, group: Group, class_name: str) -> list[str]:
+        """Return SELECTs of the rows of a class that the clients of a group see."""
+        found = [self.members_sql(group)] if group.class_name == class_name else []
+        if group.closure is not None:
+            found.append(self._tables.reached.rows_sql(group.id, self._store.tables[class_name].id))
+        return found
+
+    def seen_classes(self, numbers: Collection[int]) -> set[str]:
+        """Return the classes of which the clients of some groups may see objects."""
+        found = {self._by_id[number].class_name for number in numbers}
+        with_closure = [number for number in numbers if number in self.closures.by_group]
+        if with_closure:
+            ids = self._tables.reached.classes(with_closure)
+            found |= {name for name, table in self._store.tables.items() if table.id in ids}
+        return found
+
+    def visible_classes(self, numbers: Iterable[int]) -> set[str]:
+        """Return the classes of which the clients of some groups could see objects."""
+        found: set[str] = set()
+        for number in numbers:
+            group = self._by_id[number]
+            found.add(group.class_name)
+            if group.closure is not None:
+                found |= group.closure.filters.keys()
+        return found
+
+    def sees(self, numbers: Iterable[int], class_name: str, row: int) -> bool:
+        """Return whether the clients of some groups see an object that exists."""
+        class_id = self._store.tables[class_name].id
+        closures = self.closures.by_group
+        has_closure = False
+        for number in numbers:
+            if self._by_id[number].class_name == class_name and self.is_member(number, class_id, row):
+                return True
+            has_closure = has_closure or number in closures
+        return has_closure and not self._tables.reached.seen_by(class_id, row).isdisjoint(numbers)
+
+    def seen_by(self, class_name: str, row: int) -> set[int]:
+        """Return all groups whose clients see an object that exists."""
+        class_id = self._store.tables[class_name].id
+        found = self._tables.groups_of(class_id, row) | set(self.all_of(class_name))
+        return found | self._tables.reached.seen_by(class_id, row) if self.closures else found
 
     def is_member(self, number: int, class_id: int, row: int) -> bool:
         """Return whether an object that exists is a member of a group on its class."""

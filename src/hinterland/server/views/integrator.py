@@ -27,7 +27,6 @@ from hinterland.changeset.instructions import (
 )
 from hinterland.errors import BadChangesetError
 from hinterland.merge.touch import Touched, touched
-from hinterland.merge.touch import touched as touched_by
 from hinterland.merge.transformer import Incoming, Local, transform
 from hinterland.permissions.masking import masked
 from hinterland.permissions.upload import out_of_view_reason, refusal_reason
@@ -36,6 +35,9 @@ from hinterland.protocol.codec import UploadEntry
 from hinterland.server.integration import Integrator
 from hinterland.server.schema_guard import check_schema_unchanged
 from hinterland.server.views.access import NOTHING_HIDDEN, Access, hidden_of
+from hinterland.server.views.client_view import ClientView, OneVersion
+from hinterland.server.views.closure_tracker import AgreedView, ClosureTracker
+from hinterland.server.views.effects import Effect, Touch, Watched, net_effect
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.projection import SCHEMA, project, touched_names
 from hinterland.server.views.tables import (
@@ -47,7 +49,7 @@ from hinterland.server.views.tables import (
     decode_names,
     encode_names,
 )
-from hinterland.server.views.tracker import Effect, Touch, Tracker, arrival_changeset
+from hinterland.server.views.tracker import Tracker, arrival_changeset
 from hinterland.store.applier import apply
 from hinterland.store.contents import add_column, add_table
 from hinterland.store.server_history import SERVER_IDENT, ClientRecord, HistoryEntry, Newest, ServerHistory
@@ -94,6 +96,15 @@ class ViewIntegrator(Integrator):
         self._moves: dict[tuple[int, int], Touched] = {}
         self.affected: set[int] = set()
         """Groups whose clients have something new to see, since the owner last cleared it."""
+
+    @property
+    def closures(self) -> ClosureTracker:
+        """What keeps the closures of groups."""
+        return self._tracker.closures
+
+    def set_agreed_view(self, agreed_view: AgreedView) -> None:
+        """Set whom to ask what may be seen of classes that are new."""
+        self._tracker.agreed_view = agreed_view
 
     def forget(self) -> None:
         """See `Integrator.forget`."""
@@ -228,13 +239,13 @@ class ViewIntegrator(Integrator):
         base, until = incoming[0].base, self._newest.version
         if base < until:
             self._cover(base)
-            transform(_ClientView(self, client.ident, base, until, incoming), incoming)
+            transform(ClientView(self, self._tables, client.ident, base, until, incoming), incoming)
         groups = self.groups_of(client.ident)
         for number, (entry, one) in enumerate(zip(entries, incoming, strict=True)):
             undone = self._accept(transaction, client, groups, entry, one, can_write=can_write)
             if undone.instructions and number + 1 < len(incoming):
                 version = Local(self._newest.version, one.timestamp, SERVER_IDENT, undone)
-                transform(_OneVersion(self, client.ident, version), incoming[number + 1 :])
+                transform(OneVersion(self, client.ident, version), incoming[number + 1 :])
 
     def groups_of(self, client: int) -> frozenset[int]:
         """Return the groups that a client was last told of."""
@@ -268,7 +279,7 @@ class ViewIntegrator(Integrator):
         while True:
             changeset = _without(whole, rejected)
             watched = self._tracker.before(transaction, changeset)
-            found = self._apply(transaction, client, groups, changeset)
+            found = self._apply(transaction, client, groups, changeset, watched)
             if not found:
                 break
             rejected.update(found)
@@ -291,7 +302,12 @@ class ViewIntegrator(Integrator):
         return undone
 
     def _apply(
-        self, transaction: WriteTransaction, client: ClientRecord, groups: frozenset[int], changeset: Changeset
+        self,
+        transaction: WriteTransaction,
+        client: ClientRecord,
+        groups: frozenset[int],
+        changeset: Changeset,
+        watched: Watched,
     ) -> Mapping[ObjectName, str]:
         """Apply a changeset, unless that shows something to be refused; then return it and change nothing."""
         is_open = self._access.is_open(client.user)
@@ -307,7 +323,9 @@ class ViewIntegrator(Integrator):
                 if not is_open:
                     found.update(self._access.after(self._store, client.user, changeset))
                 if not self._may_create_outside:
-                    for name in touched_names(changeset.instructions) - existing - found.keys():
+                    made = touched_names(changeset.instructions) - existing - found.keys()
+                    seen = self._tracker.try_seen(transaction, watched, groups, self._newest.version + 1)
+                    for name in made - seen:
                         if self._row(name) is not None and not self._is_visible_by_query(groups, name):
                             found[name] = out_of_view_reason(*name)
                 if found:
@@ -354,7 +372,7 @@ class ViewIntegrator(Integrator):
                 continue
             if self._store.schema[name.class_name].kind is ClassKind.ASYMMETRIC:
                 found[name] = ""  # only the first object of a key counts (flx.md §2.8)
-            elif not self._sees(groups, name):
+            elif not self.sees(groups, name):
                 found[name] = out_of_view_reason(*name)
         return found
 
@@ -373,13 +391,10 @@ class ViewIntegrator(Integrator):
         table = self._store.tables.get(name.class_name)
         return None if table is None else table.find(name.key)
 
-    def _sees(self, groups: frozenset[int], name: ObjectName) -> bool:
+    def sees(self, groups: frozenset[int], name: ObjectName) -> bool:
         """Return whether clients of these groups see an object."""
         row = self._row(name)
-        if row is None:
-            return False
-        class_id = self._store.tables[name.class_name].id
-        return any(self._groups.is_member(number, class_id, row) for number in self._on_class(groups, name.class_name))
+        return row is not None and self._groups.sees(groups, name.class_name, row)
 
     def _on_class(self, groups: frozenset[int], class_name: str) -> list[int]:
         return [number for number in groups if self._groups[number].class_name == class_name]
@@ -407,15 +422,12 @@ class ViewIntegrator(Integrator):
         Objects of `transient` classes are gone at the client anyway.
         """
         found: list[Instruction] = []
-        lost: set[ObjectName] = set()
-        arrived: set[ObjectName] = set()
-        for number in groups & effects.keys():
-            lost |= effects[number].lost
-            arrived |= effects[number].arrived
+        net = net_effect(effects[number] for number in groups & effects.keys())
+        lost, arrived = net.lost, net.arrived
         for name, touch in touches.items():
             if touch.row_after is None:
                 lost.discard(name)  # the client erased it
-            elif touch.is_new and not self._sees(groups, name):
+            elif touch.is_new and not self.sees(groups, name):
                 if self._store.schema[name.class_name].kind is ClassKind.TOP_LEVEL:
                     lost.add(name)
         found += [EraseObject(*name) for name in lost - rejected.keys()]
@@ -424,7 +436,7 @@ class ViewIntegrator(Integrator):
         for name, reason in rejected.items():
             if not reason or name.class_name in transient:
                 continue
-            if self._sees(groups, name):
+            if self.sees(groups, name):
                 found.extend(arrival_changeset(self._store, name).instructions)
             else:
                 found.append(EraseObject(*name))
@@ -434,25 +446,34 @@ class ViewIntegrator(Integrator):
 
     def projection(self, version: int, rows: Sequence[LogRow]) -> Changeset:
         """Return a version that others made, as the clients of these log rows see it."""
+        changeset = self._changeset(version)
+        is_whole = any(row.kept is None for row in rows)
+        if is_whole and not any(row.arrived or row.lost for row in rows):
+            return changeset
+        net = self.net(version, rows)
+        arrivals = [decode(self._tables.arrival(version, encode_names([name]))) for name in net.arrived]
+        with_schema = any(row.group == EVERYBODY for row in rows)
+        return project(changeset, None if is_whole else net.kept, arrivals, net.lost, with_schema=with_schema)
+
+    def net(self, version: int, rows: Sequence[LogRow]) -> Effect:
+        """Return what a version does to what the clients of these log rows see."""
+        return net_effect(
+            Effect(
+                set(decode_names(row.kept))
+                if row.kept is not None
+                else touched_names(self._changeset(version).instructions),
+                set(decode_names(row.arrived)),
+                set(decode_names(row.lost)),
+            )
+            for row in rows
+        )
+
+    def _changeset(self, version: int) -> Changeset:
         changeset = self._parsed.get((0, version))
         if changeset is None:
             changeset = decode(self._history.changeset(version))
             self._parsed.put((0, version), changeset)
-        is_whole = any(row.kept is None for row in rows)
-        if is_whole and not any(row.arrived or row.lost for row in rows):
-            return changeset
-        kept: set[ObjectName] = set()
-        lost: list[ObjectName] = []
-        arrivals = []
-        with_schema = False
-        for row in rows:
-            with_schema = with_schema or row.group == EVERYBODY
-            kept.update(decode_names(row.kept or b""))
-            lost += decode_names(row.lost)
-            arrivals += [
-                decode(self._tables.arrival(version, encode_names([name]))) for name in decode_names(row.arrived)
-            ]
-        return project(changeset, None if is_whole else kept, arrivals, lost, with_schema=with_schema)
+        return changeset
 
     def stamp(self, version: int) -> tuple[int, int]:
         """Return timestamp and origin of a version."""
@@ -509,99 +530,6 @@ class _RefusedError(Exception):
     def __init__(self, names: Mapping[ObjectName, str]) -> None:
         super().__init__()
         self.names = names
-
-
-class _ClientView:
-    """The history as one client sees it: the `History` of `merge.transformer`."""
-
-    def __init__(
-        self, integrator: ViewIntegrator, client: int, after: int, until: int, incoming: Iterable[Incoming]
-    ) -> None:
-        self._integrator = integrator
-        self._names = {name for one in incoming for name in touched_names(one.changeset.instructions)}
-        self._moves: dict[int, Changeset] = {}
-        self._client = client
-        self._until = until
-        tables = integrator._tables
-        self._rows: dict[int, list[LogRow]] = {}
-        self._own = {row.version: row.correction for row in tables.own(client, after, until)}
-        steps = tables.steps(client)
-        self._bootstraps = {step.version for step in steps if after < step.version <= until}
-        self._hidden: dict[int, str] = {}
-        for number, step in enumerate(steps):
-            last = steps[number + 1].version - 1 if number + 1 < len(steps) else until
-            self._hidden[step.version] = step.hidden
-            for row in tables.log((EVERYBODY, *step.groups), max(after, step.version), min(last, until)):
-                if row.version not in self._own:
-                    self._rows.setdefault(row.version, []).append(row)
-
-    def concurrent(self, after: int, touched: Touched) -> Sequence[int]:
-        integrator = self._integrator
-        found = {
-            version
-            for version in integrator.concurrent(self._client, after, self._until, touched)
-            if version in self._rows
-        }
-        special = {version for version, rows in self._rows.items() if any(row.arrived or row.lost for row in rows)}
-        special |= {version for version, correction in self._own.items() if correction}
-        special |= self._bootstraps
-        for version in special - found:
-            if version > after:
-                changeset = self._changeset(version)
-                mine = (
-                    touched_by(changeset)
-                    if version in self._bootstraps
-                    else integrator.touches_of(self._client, version, changeset)
-                )
-                if mine.overlaps(touched):
-                    found.add(version)
-        return sorted(found)
-
-    def _changeset(self, version: int) -> Changeset:
-        """Return a version as the client is sent it."""
-        if version in self._own:
-            return decode(self._own[version])
-        if version in self._bootstraps:
-            found = self._moves.get(version)
-            if found is None:
-                found = self._moves[version] = self._integrator.moves(self._client, version, self._names)
-            return found
-        seen = self._integrator.projection(version, self._rows[version])
-        hidden = self._hidden[max(one for one in self._hidden if one <= version)]
-        return masked(seen, hidden_of(hidden)) if hidden else seen
-
-    def local(self, version: int) -> Local:
-        integrator = self._integrator
-        timestamp, origin = integrator.stamp(version)
-        if origin == self._client:
-            origin = SERVER_IDENT
-        known = None if version in self._bootstraps else integrator.reciprocal(self._client, version)
-        return Local(version, timestamp, origin, self._changeset(version) if known is None else known)
-
-    def store_reciprocal(self, version: int, changeset: Changeset) -> None:
-        if version in self._bootstraps:
-            self._moves[version] = changeset
-            self._integrator.store_moves(self._client, version, self._names, changeset)
-        else:
-            self._integrator.store_reciprocal(self._client, version, changeset)
-
-
-class _OneVersion:
-    """A history of one version: what undoes a part of the changeset before those that are still to come."""
-
-    def __init__(self, integrator: ViewIntegrator, client: int, version: Local) -> None:
-        self._integrator = integrator
-        self._client = client
-        self._version = version
-
-    def concurrent(self, after: int, touched: Touched) -> Sequence[int]:
-        return [self._version.version]
-
-    def local(self, version: int) -> Local:
-        return self._version
-
-    def store_reciprocal(self, version: int, changeset: Changeset) -> None:
-        self._integrator.store_reciprocal(self._client, version, changeset)
 
 
 def _name_of(one: Instruction) -> ObjectName:

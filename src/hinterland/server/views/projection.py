@@ -16,7 +16,7 @@ from hinterland.changeset.instructions import (
     EraseTable,
     Instruction,
 )
-from hinterland.server.views.tables import ObjectName
+from hinterland.permissions.upload import ObjectName
 
 __all__ = ["SCHEMA", "project", "touched_names"]
 

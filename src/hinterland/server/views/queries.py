@@ -1,6 +1,15 @@
-"""A client's queries: from the JSON text that it sends to one query tree per class.
+"""A client's queries: from the JSON text that it sends to query trees.
 
-Source: spec flx.md §1.4, §2.9.
+For each class there is the text of a query; or, as our own SDK may send it, a list of *parts*, each with a
+query of its own:
+
+    {"Task": [{"include": ["@links.Comment.task"], "links": "closure", "query": "done == false"}, ...]}
+
+With `links="closure"` the objects that match bring along what they link to, and so on, and what the paths in
+`include` lead to. A plain text is a part with `links="none"`. Parts that differ in their queries only are
+joined by OR.
+
+Source: spec flx.md §1.4, §2.9, §4.4.
 """
 
 from __future__ import annotations
@@ -9,13 +18,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from hinterland.errors import QueryError
 from hinterland.permissions.system_classes import SYSTEM_QUERIES, is_system_class
 from hinterland.query.ast import Condition, Distinct, Limit, Query, Sort, Truth
 from hinterland.query.parser import parse
 from hinterland.schema.types import Schema
+from hinterland.server.views.includes import IncludeError, includes_of
 from hinterland.values import ClassKind
 
 __all__ = [
@@ -30,6 +40,8 @@ __all__ = [
 
 QUERY_BYTES_MAX: Final = 256 * 1024
 CLASSES_MAX: Final = 1_000
+PARTS_MAX: Final = 100
+LINKS: Final = ("none", "closure")
 TEXTS_CACHED_MAX: Final = 8
 
 
@@ -41,11 +53,22 @@ class QueryRefusedError(QueryError):
 
 @dataclass(frozen=True, slots=True)
 class ClassQuery:
-    """What a client asks of one class: the text as it came, and its tree."""
+    """What a client asks of one class: the text as it came, its tree, and what comes along with what matches."""
 
     class_name: str
     text: str
     query: Query
+    links: str = "none"
+    include: tuple[str, ...] = ()
+
+
+class _Part(NamedTuple):
+    """A query on a class, not parsed yet."""
+
+    class_name: str
+    links: str
+    include: tuple[str, ...]
+    text: str
 
 
 def parse_queries(text: str, schema: Schema) -> list[ClassQuery]:
@@ -55,7 +78,8 @@ def parse_queries(text: str, schema: Schema) -> list[ClassQuery]:
         QueryRefusedError: It is no JSON object of queries, or one of them cannot be served.
     """
     found = []
-    for class_name, query in sorted(_texts(text)):
+    for part in _parts(text):
+        class_name = part.class_name
         declared = schema.classes.get(class_name)
         if declared is None:
             raise QueryRefusedError(f"Invalid query: there is no class {class_name!r}")
@@ -63,14 +87,16 @@ def parse_queries(text: str, schema: Schema) -> list[ClassQuery]:
             raise QueryRefusedError(
                 f"Invalid query: objects of the {declared.kind.name.lower()} class {class_name!r} cannot be subscribed to"
             )
-        found.append(ClassQuery(class_name, query, _parse(class_name, query)))
+        _check_include(part, schema)
+        query = _parse(class_name, part.text)
+        found.append(ClassQuery(class_name, part.text, query, part.links, part.include))
     return found
 
 
 def same_queries(left: str, right: str) -> bool:
     """Return whether two texts ask the same, spelling of the JSON aside; what cannot be read equals nothing."""
     try:
-        return left == right or sorted(_texts(left)) == sorted(_texts(right))
+        return left == right or _parts(left) == _parts(right)
     except QueryRefusedError:
         return False
 
@@ -80,7 +106,7 @@ def asks_for_permissions(text: str) -> bool:
     if not any(name in text for name in SYSTEM_QUERIES):
         return False
     try:
-        return any(is_system_class(name) for name, _ in _texts(text))
+        return any(is_system_class(part.class_name) for part in _parts(text))
     except QueryRefusedError:
         return False
 
@@ -90,16 +116,57 @@ def is_everything(query: Query) -> bool:
     return all(isinstance(step, Truth) and step.value for step in query.steps)
 
 
-def _texts(text: str) -> Iterator[tuple[str, str]]:
+def _parts(text: str) -> list[_Part]:
+    """Return what is asked, ordered, at most one part for each class and way to treat links."""
     try:
         content = json.loads(text) if text else {}
     except (ValueError, RecursionError):
         raise QueryRefusedError("Invalid query: the queries are not JSON") from None
-    if not isinstance(content, dict) or not all(isinstance(one, str) for one in content.values()):
+    if not isinstance(content, dict):
         raise QueryRefusedError("Invalid query: a JSON object of class names and query strings is needed")
     if len(content) > CLASSES_MAX:
         raise QueryRefusedError(f"Invalid query: {len(content)} classes; {CLASSES_MAX} are allowed")
-    yield from content.items()
+    texts: dict[tuple[str, str, tuple[str, ...]], set[str]] = {}
+    for class_name, asked in content.items():
+        for links, include, query in _parts_of(class_name, asked):
+            texts.setdefault((class_name, links, include), set()).add(query)
+    return sorted(_Part(*key, _joined(queries)) for key, queries in texts.items())
+
+
+def _joined(queries: set[str]) -> str:
+    return " OR ".join(f"({one})" for one in sorted(queries)) if len(queries) > 1 else next(iter(queries))
+
+
+def _parts_of(class_name: str, asked: object) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Return for each part of a class its links, what it includes, and its query."""
+    if isinstance(asked, str):
+        yield "none", (), asked
+        return
+    if not isinstance(asked, list):
+        raise QueryRefusedError("Invalid query: a JSON object of class names and query strings is needed")
+    if not 0 < len(asked) <= PARTS_MAX:
+        raise QueryRefusedError(f"Invalid query: {class_name}: {len(asked)} parts; 1 to {PARTS_MAX} are allowed")
+    for part in asked:
+        if not isinstance(part, dict) or not isinstance(part.get("query"), str):
+            raise QueryRefusedError(f'Invalid query: {class_name}: each part needs a string "query"')
+        unknown = sorted(part.keys() - {"query", "links", "include"})
+        if unknown:
+            raise QueryRefusedError(f"Invalid query: {class_name}: a part has no {unknown[0]!r}")
+        links, include = part.get("links", "none"), part.get("include", [])
+        if links not in LINKS:
+            raise QueryRefusedError(f"Invalid query: {class_name}: links are {' or '.join(map(repr, LINKS))}")
+        if not isinstance(include, list) or not all(isinstance(path, str) for path in include):
+            raise QueryRefusedError(f"Invalid query: {class_name}: include is a list of paths")
+        if include and links == "none":
+            raise QueryRefusedError(f'Invalid query: {class_name}: include needs links="closure"')
+        yield links, tuple(sorted(set(include))), part["query"]
+
+
+def _check_include(part: _Part, schema: Schema) -> None:
+    try:
+        includes_of(part.include, part.class_name, schema)
+    except IncludeError as error:
+        raise QueryRefusedError(f"Invalid query: {part.class_name}: {error}") from None
 
 
 def _parse(class_name: str, text: str) -> Query:

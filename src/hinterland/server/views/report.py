@@ -18,6 +18,7 @@ from typing import Final, Literal
 from hinterland.errors import ConfigurationError, QueryError, StorageError
 from hinterland.query.statement import Statement
 from hinterland.server.layout import TYPE_SETTING
+from hinterland.server.views.closures import stored_paths
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.limits import is_looked_up, scanned_tables
 from hinterland.server.views.queries import is_everything
@@ -49,7 +50,10 @@ class SubscriptionSummary:
         class_name: The class.
         query: The query, as the clients wrote it.
         filter: What they may read of the class; empty for all.
+        links: "closure" if what it selects brings along what that links to, else "none".
+        include: The paths by which it brings along what links to that.
         objects: How many objects it selects.
+        reached: How many it brings along.
         files: How many client files ask it.
         users: Of how many users.
         connected: How many of the files are connected; None where that is not known.
@@ -62,7 +66,10 @@ class SubscriptionSummary:
     class_name: str
     query: str
     filter: str
+    links: str
+    include: tuple[str, ...]
     objects: int
+    reached: int
     files: int
     users: int
     connected: int | None
@@ -111,7 +118,8 @@ class _Reporter:
         measuring_s: float,
     ) -> None:
         self._store = store
-        self._groups = Groups(store, ViewTables(store.connection))
+        self._tables = ViewTables(store.connection)
+        self._groups = Groups(store, self._tables)
         self._now_s = now_s
         self._stale_after_s = stale_after_s
         self._connected = connected
@@ -124,12 +132,16 @@ class _Reporter:
         if self._connected is not None:
             connected = sum(int(ident) in self._connected for ident in idents[1:-1].split(",") if ident)
         plan, evaluation_ms = self._cost(row)
+        paths = stored_paths(row.closure)
         is_stale = not connected and last_seen_s < self._now_s - self._stale_after_s
         return SubscriptionSummary(
             row.class_name,
             row.query,
             row.filter,
+            "none" if paths is None else "closure",
+            paths or (),
             self._objects(row, plan),
+            0 if paths is None else self._tables.reached.count(row.id),
             files,
             users,
             connected,

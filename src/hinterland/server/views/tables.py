@@ -1,7 +1,8 @@
 """What a query-based realm's file remembers about views.
 
-- `_groups`: the queries in use, one row per class, query and filter, however many clients ask it.
+- `_groups`: the queries in use, one row per class, query, filter and closure, however many clients ask it.
 - `_members`: which objects a group selects; none are kept for groups that select all.
+- `_reached`: what the closures of groups hold besides, see `reached_table`.
 - `_group_log`: what each version did to what a group's clients see: objects that were `kept` (those seen
   before and after, or made by the version), that `arrived` although they existed, that were `lost`.
 - `_arrivals`: what creates the objects that arrived, as they were then.
@@ -27,6 +28,7 @@ from hinterland.changeset.decoder import decode
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import Changeset, EraseObject, Instruction
 from hinterland.permissions.upload import ObjectName
+from hinterland.server.views.reached_table import CREATE_REACHED, ReachedTable
 
 __all__ = [
     "EVERYBODY",
@@ -51,7 +53,8 @@ _CREATE: Final = (
         class TEXT NOT NULL,
         query TEXT NOT NULL,
         filter TEXT NOT NULL,
-        UNIQUE (class, query, filter)
+        closure TEXT NOT NULL,
+        UNIQUE (class, query, filter, closure)
     )""",
     """CREATE TABLE IF NOT EXISTS _members (
         class INTEGER NOT NULL,
@@ -104,6 +107,7 @@ _CREATE: Final = (
         rejected TEXT NOT NULL,
         PRIMARY KEY (client, version)
     ) WITHOUT ROWID""",
+    *CREATE_REACHED,
 )
 
 
@@ -114,6 +118,7 @@ class GroupRow(NamedTuple):
     class_name: str
     query: str
     filter: str
+    closure: str = ""
 
 
 class LogRow(NamedTuple):
@@ -165,6 +170,7 @@ class ViewTables:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._execute = connection.execute
+        self.reached = ReachedTable(connection)
         self._steps: dict[
             int, list[Step]
         ] = {}  # those of clients that were asked for, since listeners ask all the time
@@ -178,16 +184,37 @@ class ViewTables:
 
     def groups(self) -> list[GroupRow]:
         """Return all groups."""
-        return [GroupRow(*row) for row in self._execute("SELECT id, class, query, filter FROM _groups ORDER BY id")]
+        return [
+            GroupRow(*row) for row in self._execute("SELECT id, class, query, filter, closure FROM _groups ORDER BY id")
+        ]
 
-    def add_group(self, class_name: str, query: str, condition: str) -> int:
+    def add_group(self, class_name: str, query: str, condition: str, closure: str = "") -> int:
         """Add a group and return its number, which was never used before and is above `EVERYBODY`.
 
         What was made for a dropped group (contents of bootstraps, listeners) is known by its number.
         """
-        sql = "INSERT INTO _groups(class, query, filter) VALUES (?,?,?) RETURNING id"
-        (number,) = self._execute(sql, (class_name, query, condition)).fetchone()
+        sql = "INSERT INTO _groups(class, query, filter, closure) VALUES (?,?,?,?) RETURNING id"
+        (number,) = self._execute(sql, (class_name, query, condition, closure)).fetchone()
         return int(number)
+
+    def set_closure(self, group: int, closure: str) -> None:
+        """Note that a group's closure can reach more classes."""
+        self._execute("UPDATE _groups SET closure = ? WHERE id = ?", (closure, group))
+
+    def clients_of(self, group: int) -> list[int]:
+        """Return the client files that ask for a group."""
+        return [
+            client for (client,) in self._execute("SELECT DISTINCT client FROM _step_groups WHERE grp = ?", (group,))
+        ]
+
+    def companions(self, groups: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Return pairs of groups that some client asks for at once, of which one at least is among these."""
+        numbers = ",".join(map(str, groups))
+        sql = (
+            "SELECT DISTINCT one.grp, other.grp FROM _step_groups one JOIN _step_groups other"
+            f" USING (client, version) WHERE one.grp IN ({numbers}) AND one.grp <> other.grp"
+        )
+        return iter(self._execute(sql).fetchall())
 
     def is_used(self, group: int) -> bool:
         """Return whether a step of any client is left that has the group."""
@@ -201,6 +228,7 @@ class ViewTables:
             "DELETE FROM _group_log WHERE grp = ?",
         ):
             self._execute(statement, (group,))
+        self.reached.drop_group(group)
 
     # -- members ---------------------------------------------------------------------------------
 

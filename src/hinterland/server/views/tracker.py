@@ -10,11 +10,12 @@ Source: spec flx.md §2.4, §2.10.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
 
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import Changeset, CreateObject, EraseObject
+from hinterland.server.views.closure_tracker import AgreedView, ClosureTracker
+from hinterland.server.views.effects import Effect, Effects, Roots, Touch, Watched
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.projection import SCHEMA
 from hinterland.server.views.reads import Hop, Read
@@ -24,48 +25,7 @@ from hinterland.store.layout import quote
 from hinterland.store.store import Store
 from hinterland.store.transaction import WriteTransaction
 
-__all__ = ["Effect", "Tracker", "Watched", "arrival_changeset"]
-
-
-@dataclass(slots=True)
-class Touch:
-    """What a changeset does to one object: the fields it changes, and the object's row before and after."""
-
-    fields: set[str] = field(default_factory=set)
-    is_structural: bool = False
-    """It is created or erased."""
-    row_before: int | None = None
-    row_after: int | None = None
-
-    @property
-    def is_new(self) -> bool:
-        """Whether all of the object was made by the changeset."""
-        return self.row_after is not None and self.row_after != self.row_before
-
-    @property
-    def is_first(self) -> bool:
-        """Whether there was no such object before: everything in the changeset about it follows its creation."""
-        return self.row_after is not None and self.row_before is None
-
-
-@dataclass(slots=True)
-class Effect:
-    """What a version does to what the clients of a group see."""
-
-    kept: set[ObjectName] = field(default_factory=set)
-    arrived: set[ObjectName] = field(default_factory=set)
-    lost: set[ObjectName] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class Watched:
-    """What `before` found: the objects that are touched, and the rows that groups reached through links."""
-
-    touches: dict[ObjectName, Touch]
-    has_schema: bool
-    reached: dict[int, set[int]]
-    listed: dict[str, set[int]] = field(default_factory=dict)
-    """By class: rows whose lists of permissions are, or were, other ones."""
+__all__ = ["Tracker", "arrival_changeset"]
 
 
 class Tracker:
@@ -75,6 +35,10 @@ class Tracker:
         self._store = store
         self._tables = tables
         self._groups = groups
+        self._roots = Roots()
+        self.closures = ClosureTracker(store, tables, groups)
+        self.agreed_view: AgreedView | None = None
+        """Asked what may be seen of classes that are new, see `closure_tracker`."""
 
     def before(self, transaction: WriteTransaction, changeset: Changeset) -> Watched:
         """Look at what a changeset that is about to be applied touches."""
@@ -97,6 +61,7 @@ class Tracker:
                 touch.fields.add(one.field)  # type: ignore[union-attr]
         watched = Watched(touches, has_schema, {})
         self._reach(transaction, watched, is_after=False)
+        self.closures.before(transaction, watched)
         return watched
 
     def after(self, transaction: WriteTransaction, watched: Watched, version: int) -> dict[int, Effect]:
@@ -105,7 +70,7 @@ class Tracker:
         for name, touch in watched.touches.items():
             touch.row_after = self._store.tables[name.class_name].find(name.key)
         self._reach(transaction, watched, is_after=True)
-        effects = _Effects()
+        effects, self._roots = Effects(), Roots()
         by_class: dict[str, dict[ObjectName, Touch]] = {}
         for name, touch in watched.touches.items():
             by_class.setdefault(name.class_name, {})[name] = touch
@@ -114,8 +79,33 @@ class Tracker:
                 self._direct(class_name, touches, effects)
         self._indirect(watched, effects)
         self._volatile(watched, effects)
+        self.closures.after(watched, self._roots, effects, version, self.agreed_view)
+        self.closures.keep_others(effects)
         self._write(watched, effects, version)
         return effects.by_group
+
+    def try_seen(
+        self, transaction: WriteTransaction, watched: Watched, groups: Collection[int], version: int
+    ) -> set[ObjectName]:
+        """Return the objects of an applied changeset that clients of groups with closures would see; notes nothing.
+
+        What a closure holds shows only when all is noted, so that is done and undone.
+        """
+        found: set[ObjectName] = set()
+        if self._groups.closures.by_group.keys().isdisjoint(groups):
+            return found
+        agreed_view, self.agreed_view = self.agreed_view, None
+        try:
+            with transaction.savepoint():
+                self.after(transaction, watched, version)
+                for name, touch in watched.touches.items():
+                    if touch.row_after is not None and self._groups.sees(groups, name.class_name, touch.row_after):
+                        found.add(name)
+                raise _TriedError
+        except _TriedError:
+            return found
+        finally:
+            self.agreed_view = agreed_view
 
     # -- through links ---------------------------------------------------------------------------
 
@@ -161,10 +151,10 @@ class Tracker:
 
     # -- evaluating ------------------------------------------------------------------------------
 
-    def _direct(self, class_name: str, touches: dict[ObjectName, Touch], effects: _Effects) -> None:
+    def _direct(self, class_name: str, touches: dict[ObjectName, Touch], effects: Effects) -> None:
         """Look at the objects that were touched themselves."""
         groups, table = self._groups, self._store.tables[class_name]
-        all_groups = groups.all_of(class_name)
+        all_groups, closures = groups.all_of(class_name), groups.closures.by_group
         fields = groups.indexed_fields(class_name)
         pairs: set[tuple[int, int]] = set()
         hits: set[tuple[int, int]] = set()
@@ -174,12 +164,16 @@ class Tracker:
             before = self._tables.groups_of(table.id, touch.row_before) if touch.row_before is not None else set()
             members[name] = before
             row = touch.row_after
+            if touch.row_before is not None and touch.row_before != row:
+                self._roots.leave(((touch.row_before, number) for number in all_groups), closures)
             if row is None:
                 for number in all_groups if touch.row_before is not None else ():
                     effects.of(number).lost.add(name)
                 continue
             for number in all_groups:
                 effects.of(number).kept.add(name)
+            if touch.is_new:
+                self._roots.enter(((row, number) for number in all_groups), closures)
             image = table.load(row) if fields else None
             values = {one: image[table.columns[one].index] for one in fields} if image is not None else {}
             likely = groups.candidates(class_name, values)
@@ -210,7 +204,7 @@ class Tracker:
         members: dict[ObjectName, set[int]],
         doubtful: dict[ObjectName, set[int]],
         hits: set[tuple[int, int]],
-        effects: _Effects,
+        effects: Effects,
     ) -> None:
         """Compare what matches with what did, for objects that were touched."""
         entered: list[tuple[int, int]] = []
@@ -233,13 +227,22 @@ class Tracker:
             if row is not None:
                 entered += [(row, number) for number in (now if touch.is_new else now - before)]
         table = self._store.tables[class_name]
-        self._tables.remove_members(table.id, left)
-        self._tables.add_members(table.id, entered)
+        self._move(table.id, left, entered)
 
-    def _indirect(self, watched: Watched, effects: _Effects) -> None:
+    def _move(self, class_id: int, left: list[tuple[int, int]], entered: list[tuple[int, int]]) -> None:
+        """Remove and add members, given as pairs of row and group."""
+        closures = self._groups.closures.by_group
+        self._roots.leave(left, closures)
+        self._roots.enter(entered, closures)
+        self._tables.remove_members(class_id, left)
+        self._tables.add_members(class_id, entered)
+
+    def _indirect(self, watched: Watched, effects: Effects) -> None:
         """Look at the objects of which something was touched that they reach."""
         by_class: dict[str, set[tuple[int, int]]] = {}
         for number, rows in watched.reached.items():
+            if number < 0:
+                continue  # a guard of closures, which has no members
             group = self._groups[number]
             by_class.setdefault(group.class_name, set()).update((number, row) for row in rows)
         for class_name, rows in watched.listed.items():
@@ -263,7 +266,7 @@ class Tracker:
                 found.update((number, row) for number in groups.candidates(class_name, values))
         return {pair for pair in found if pair[0] in groups.listed} | groups.listed.candidates(class_name, rows)
 
-    def _volatile(self, watched: Watched, effects: _Effects) -> None:
+    def _volatile(self, watched: Watched, effects: Effects) -> None:
         """Evaluate anew what may depend on anything."""
         for group in self._groups.volatile() if watched.touches else ():
             members = {row for (row,) in self._store.connection.execute(self._groups.members_sql(group))}
@@ -282,7 +285,7 @@ class Tracker:
         watched: Watched,
         members: set[tuple[int, int]],
         hits: set[tuple[int, int]],
-        effects: _Effects,
+        effects: Effects,
     ) -> None:
         """Note the difference between members and hits; objects that were touched are dealt with as such."""
         table = self._store.tables[class_name]
@@ -303,12 +306,12 @@ class Tracker:
                 effect.kept.add(name)
             else:
                 effect.arrived.add(name)
-        self._tables.remove_members(table.id, [(row, number) for number, row in members - hits])
-        self._tables.add_members(table.id, [(row, number) for number, row in hits - members])
+        left = [(row, number) for number, row in members - hits]
+        self._move(table.id, left, [(row, number) for number, row in hits - members])
 
     # -- writing ---------------------------------------------------------------------------------
 
-    def _write(self, watched: Watched, effects: _Effects, version: int) -> None:
+    def _write(self, watched: Watched, effects: Effects, version: int) -> None:
         """Write the log, and what creates the objects that arrived."""
         names = set(watched.touches)
         erased = {name for name, touch in watched.touches.items() if touch.row_after is None}
@@ -332,17 +335,8 @@ class Tracker:
             self._tables.add_arrival(version, encode_names([name]), encode(changeset))
 
 
-class _Effects:
-    """Effects by group, made when first asked for."""
-
-    def __init__(self) -> None:
-        self.by_group: dict[int, Effect] = {}
-
-    def of(self, number: int) -> Effect:
-        effect = self.by_group.get(number)
-        if effect is None:
-            effect = self.by_group[number] = Effect()
-        return effect
+class _TriedError(Exception):
+    """Undoes a savepoint."""
 
 
 def arrival_changeset(store: Store, name: ObjectName) -> Changeset:

@@ -10,13 +10,13 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from hinterland.changeset.decoder import decode, decode_key
 from hinterland.changeset.encoder import encode
 from hinterland.changeset.instructions import Changeset, EraseObject, Instruction
-from hinterland.errors import QueryError
 from hinterland.permissions.masking import masked
 from hinterland.permissions.upload import ObjectName
 from hinterland.protocol.client_file import Cursor
@@ -24,33 +24,25 @@ from hinterland.protocol.codec import compress
 from hinterland.protocol.messages import Compensation, RejectedUpdate
 from hinterland.protocol.server_flexible_session import Bootstrap, ViewBatch, ViewChange
 from hinterland.protocol.server_requests import ChangeView, ReadView
-from hinterland.query.ast import Query
-from hinterland.query.statement import Statement
 from hinterland.server.tail import DOWNLOAD_BYTES_MAX
 from hinterland.server.views.access import (
-    NOTHING,
     Access,
-    Asked,
     OpenAccess,
-    asked_by,
-    describe_hidden,
     hidden_of,
     join_hidden,
 )
+from hinterland.server.views.asking import Asking
 from hinterland.server.views.bootstraps import BootstrapContent, bootstrap_content, bootstrap_parts
+from hinterland.server.views.closures import ClassView
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.integrator import ViewIntegrator
-from hinterland.server.views.limits import ViewLimits, check_cost, check_size
+from hinterland.server.views.limits import ViewLimits, check_size
 from hinterland.server.views.projection import SCHEMA, touched_names
 from hinterland.server.views.queries import (
-    ClassQuery,
     QueryRefusedError,
-    conditions,
-    is_everything,
     parse_queries,
     same_queries,
 )
-from hinterland.server.views.reads import reads_of
 from hinterland.server.views.tables import (
     EVERYBODY,
     LogRow,
@@ -144,6 +136,8 @@ class Views:
             access=policy.access,
             may_create_outside=policy.may_create_outside,
         )
+        self.integrator.set_agreed_view(self._agreed_view)
+        self._asking = Asking(store, self._groups, self.integrator.closures, policy.access, self._limits)
         self._fresh: dict[str, set[int]] = {}
         """By user: the client files of which is known that they see what they may."""
         self._changed_users: set[str] | None = set()
@@ -207,7 +201,7 @@ class Views:
         is_same = current is not None and same_queries(current.query, job.query)
         if job.resume_at is not None and current is not None and is_same:
             self._tables.rename_step(client.ident, current.version, job.query_version)
-            if not again and not self._differs(client.user, current):
+            if not again and not self._asking.differs(client.user, current):
                 return ViewChange(job.query_version, groups=current.groups)
         if current is None and job.resume_at:
             return None
@@ -215,7 +209,7 @@ class Views:
             queries = parse_queries(job.query, self._store.schema)
             if not is_same:
                 check_size(job.query, (one.text for one in queries), self._limits)
-            groups = self._groups_for(client.user, queries, is_new=not is_same, is_strict=job.resume_at is None)
+            groups = self._asking.groups_for(client.user, queries, is_new=not is_same, is_strict=job.resume_at is None)
         except QueryRefusedError as error:
             return ViewChange(job.query_version, problem=str(error))
         return self._bootstrap(transaction, client, job, current, groups, again)
@@ -228,7 +222,7 @@ class Views:
         fresh = self._fresh.setdefault(client.user, set())
         if client.ident not in fresh:
             steps = self._tables.steps(client.ident)
-            if steps and self._differs(client.user, steps[-1]):
+            if steps and self._asking.differs(client.user, steps[-1]):
                 return True
             fresh.add(client.ident)
         return False
@@ -255,24 +249,6 @@ class Views:
         if self._changed_users is not None:
             self._changed_users.update(changed)
 
-    def _differs(self, user: str, step: Step) -> bool:
-        """Return whether a client's queries come to something else, by what its user may see now."""
-        for number in step.groups:
-            group = self._groups[number]
-            if group.filter != self._condition(user, group.class_name, group.asked):
-                return True
-        return step.hidden != self._hidden(user, step.groups)
-
-    def _condition(self, user: str, class_name: str, asked: Asked) -> str:
-        """Return what narrows a query of a user's; one that the user may not ask any more selects nothing."""
-        if self.access.query_refusal(user, class_name, asked) is not None:
-            return NOTHING
-        return self.access.read_filter(user, class_name)
-
-    def _hidden(self, user: str, groups: Iterable[int]) -> str:
-        classes = {self._groups[number].class_name for number in groups}
-        return describe_hidden({name: self.access.hidden(user, name) for name in classes})
-
     def _resume(self, client: ClientRecord, steps: list[Step], at: int) -> tuple[list[Step], set[ObjectName]]:
         """Forget the bootstraps that the client has not got.
 
@@ -284,10 +260,15 @@ class Views:
         again: set[ObjectName] = set()
         if gone:
             own = self._tables.own(client.ident, gone[0].version, self.integrator.newest.version)
-            if own or self._is_narrow(steps):  # what they would have taken away was left out of what came before
-                for step in gone:
-                    for _, many in self._tables.moved(client.ident, step.version):
-                        again |= touched_names(many)
+            is_narrow = self._is_narrow(steps)
+            for before, step in pairwise([*(kept[-1:] or [_NO_STEP]), *gone]):
+                # Changes of what they would have taken away may have been left out of what came before.
+                is_whole = own or is_narrow or before.groups == step.groups
+                for _, many in self._tables.moved(client.ident, step.version):
+                    names = touched_names(many)
+                    if not is_whole:
+                        names = {name for name in names if kept and self.integrator.sees(kept[-1].groups, name)}
+                    again |= names
             if own:
                 again |= self._misjudged(kept, own)
             self.integrator.drop_steps(client.ident, [step.version for step in gone])
@@ -307,52 +288,15 @@ class Views:
                 found.update(decode_names(entry.lost))
         return found
 
-    def _groups_for(self, user: str, queries: Iterable[ClassQuery], *, is_new: bool, is_strict: bool) -> frozenset[int]:
-        """Return the groups of a client's queries; all are compiled before one is added.
-
-        Args:
-            user: Whose client it is.
-            queries: What it asks.
-            is_new: Whether it has not asked this before, so that its cost matters.
-            is_strict: Whether what the user may not ask is refused; otherwise it selects nothing.
-
-        Raises:
-            QueryRefusedError: One does not fit the schema, costs too much, or may not be asked.
-        """
-        wanted = [(one, self._narrowed(user, one, is_strict=is_strict)) for one in queries]
-        for one, condition in wanted:
-            if self._groups.find(one.class_name, one.text, condition) is None:
-                query, statement = self._compile(one.class_name, one.text, condition)
-                # What a filter leaves of all objects is not the client's choice, nor that it has changed.
-                if is_new and not is_everything(one.query):
-                    check_cost(self._store, one.class_name, one.text, query, statement, self._limits)
-        found = set()
-        for one, condition in wanted:
-            group = self._groups.find(one.class_name, one.text, condition)
-            if group is None:
-                group = self._groups.add(one.class_name, one.text, condition)
-            found.add(group.id)
-        return frozenset(found)
-
-    def _narrowed(self, user: str, one: ClassQuery, *, is_strict: bool) -> str:
-        """Return the condition that narrows a query to what its user may see."""
-        if self.access.is_open(user):
-            return ""
-        self._compile(one.class_name, one.text, "")  # its names must be right before they are looked at
-        schema = self._store.schema
-        asked = asked_by(one.class_name, reads_of(conditions(one.query), one.class_name, schema))
-        refusal = self.access.query_refusal(user, one.class_name, asked)
-        if refusal is None:
-            return self.access.read_filter(user, one.class_name)
-        if is_strict:
-            raise QueryRefusedError(refusal)
-        return NOTHING
-
-    def _compile(self, class_name: str, text: str, condition: str) -> tuple[Query, Statement]:
-        try:
-            return self._groups.compile(class_name, text, condition)
-        except QueryError as error:
-            raise QueryRefusedError(f"Invalid query: {class_name}: {error}") from None
+    def _agreed_view(self, group: int, class_name: str) -> ClassView | None:
+        """Return what all users of a group may see of a class; None if they differ."""
+        users = {client.user for client in map(self._history.client, self._tables.clients_of(group)) if client}
+        found = {self._asking.visible(user, class_name) for user in users}
+        if len(found) == 1:
+            return found.pop()
+        self._fresh.clear()  # their views are to be made anew
+        self._changed_users = None
+        return None
 
     def _bootstrap(
         self,
@@ -364,7 +308,7 @@ class Views:
         again: set[ObjectName],
     ) -> ViewChange:
         transaction.flush()
-        hidden = self._hidden(client.user, groups)
+        hidden = self._asking.hidden(client.user, groups)
         old = _NO_STEP if current is None else current
         content = self._content(
             old.groups, groups, with_schema=current is None, again=again, was_hidden=old.hidden, is_hidden=hidden
@@ -424,7 +368,8 @@ class Views:
                 rows = self._log(current.groups, job.begin, limit)
         hidden = join_hidden(*(step.hidden for step in (current, following) if step is not None))
         doomed: Mapping[ObjectName, int] = {}
-        if len(rows.keys() | own.keys()) + (following is not None) > 1 and self._is_narrow(steps):
+        count = len(rows.keys() | own.keys())
+        if count and (following is not None or (count > 1 and self._is_narrow(steps))):
             doomed = self._doomed(client.ident, rows, own, following)
         stretch = _Stretch(rows, own, limit, doomed, hidden)
         if following is not None and self._is_overtaken(client.ident, steps, stretch):
@@ -447,26 +392,27 @@ class Views:
 
     def _is_narrow(self, steps: Iterable[Step]) -> bool:
         """Return whether a client was to see less at some time than its queries select."""
-        return any(step.hidden or any(self._groups[number].filter for number in step.groups) for step in steps)
+        return any(step.hidden or any(self._groups[number].is_narrow for number in step.groups) for step in steps)
 
     def _doomed(
         self,
         client: int,
-        rows: Mapping[int, Iterable[LogRow]],
+        rows: Mapping[int, Sequence[LogRow]],
         own: Mapping[int, OwnRow],
         following: Step | None,
     ) -> Mapping[ObjectName, int]:
         """Return the objects that some versions, or the step after them, take away from a client, and the last of these.
 
-        What came before is not sent: the client's user may have lost the right to see it since. It makes no
-        difference to merging, as the objects are erased there whatever was done to them.
+        What came before is not sent: the client's user may have lost the right to see it since, and of objects that a
+        step takes away to send them again, the client may hold something else. It makes no difference to merging, as
+        the objects are erased there whatever was done to them.
         """
         found: dict[ObjectName, int] = {}
         for version in sorted(rows.keys() | own.keys()):
-            for row in () if version in own else rows[version]:
-                found |= dict.fromkeys(decode_names(row.lost), version)
             if version in own:
                 found |= dict.fromkeys(decode_names(own[version].correction), version)
+            elif any(row.lost for row in rows[version]):
+                found |= dict.fromkeys(self.integrator.net(version, rows[version]).lost, version)
         if following is not None and (rows or own):
             for _, many in self._tables.moved(client, following.version):
                 erased = (ObjectName(one.class_name, one.key) for one in many if isinstance(one, EraseObject))
@@ -480,8 +426,10 @@ class Views:
         lost: set[ObjectName] = set()
         for step in steps:
             if step.version > stretch.limit:
-                for rows in self._log(step.groups, step.version, self.integrator.newest.version).values():
-                    lost.update(name for row in rows for name in decode_names(row.lost))
+                log = self._log(step.groups, step.version, self.integrator.newest.version)
+                for version, rows in log.items():
+                    if any(row.lost for row in rows):
+                        lost |= self.integrator.net(version, rows).lost
         if not lost:
             return False
         seen = [self.integrator.projection(version, rows) for version, rows in stretch.rows.items()]
