@@ -191,6 +191,8 @@ def test_local_changes_that_fit_are_made_again(make: Callable[..., Store]) -> No
 RECOVERIES: list[tuple[str, Instruction, Instruction | None]] = [
     ("deletes win", Update("Task", 404, "title", [], "x"), None),
     ("insert beyond the end", insert("steps", [5], "x", 5), insert("steps", [2], "x", 2)),
+    ("append to a longer list", insert("steps", [1], "x", 1), insert("steps", [2], "x", 2)),
+    ("insert into a longer list", insert("steps", [0], "x", 1), insert("steps", [0], "x", 2)),
     ("insert into a shorter list", insert("steps", [1], "x", 9), insert("steps", [1], "x", 2)),
     ("erase what is gone", ArrayErase("Task", 1, "steps", [7], 9), None),
     ("erase from a shorter list", ArrayErase("Task", 1, "steps", [1], 9), ArrayErase("Task", 1, "steps", [1], 2)),
