@@ -172,8 +172,10 @@ def test_scenario_8_a_token_is_refreshed_meanwhile(world: World, ada: Realm, err
 
 
 @pytest.mark.scenario(9, 10, 11)
-def test_scenarios_9_to_11_bad_queries(world: World, ada: Realm, errors: list[Any]) -> None:
-    """A refused set says why and costs nothing else; waits for downloads end all the same."""
+def test_scenarios_9_to_11_bad_queries(
+    world: World, ada: Realm, errors: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A refused set says why, also in the log, and costs nothing else; waits for downloads end all the same."""
     realm = open_realm(world, "bob", errors)
     realm.session.pause()
     bad = ask(realm, '{"Task":"(nothing == 1)"}'), ask(realm, '{"Task":"(count >"}')
@@ -183,6 +185,8 @@ def test_scenarios_9_to_11_bad_queries(world: World, ada: Realm, errors: list[An
         assert found(realm, version).state is SetState.ERROR
         assert "nvalid query" in found(realm, version).error or "bad syntax" in found(realm, version).error
     assert (sets(realm).active().version, sets(realm).latest().version) == (0, 2)
+    for version, record in zip(bad, caplog.records, strict=True):
+        assert found(realm, version).error in record.message
 
     realm.objects(Task).filter("count == 5").subscribe(links="none").wait(TIMEOUT_S)
 
