@@ -361,10 +361,6 @@ class Groups:
 
     # -- which a change concerns -----------------------------------------------------------------
 
-    def watches(self, class_name: str) -> bool:
-        """Return whether changes of a class concern any group."""
-        return bool(self._by_class.get(class_name) or self._reaching.get(class_name) or self._volatile)
-
     def all_of(self, class_name: str) -> Collection[int]:
         """Return the groups that select all objects of a class."""
         return self._all.get(class_name, ())
