@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -92,6 +93,32 @@ def test_delete_all_takes_what_is_here(realm: hl.Realm, changesets: list[bytes])
     with realm.write():
         assert realm.objects(Company).delete_all() == 3
     assert list(decode(changesets[0])) == [EraseObject("Company", name) for name in "abc"]
+
+
+def test_objects_that_are_gone_say_why(realm: hl.Realm) -> None:
+    """Not only deleted objects are gone, so the error names the other reason as well."""
+    with realm.write():
+        realm.objects(Company).subscribe()
+        gone = realm.add(Company(name="c"))
+    with realm.write():
+        realm.delete(realm.object(Company, "c"))
+    with pytest.raises(hl.InvalidObjectError, match="was deleted, or is no longer part of what is subscribed to"):
+        _ = gone.name
+
+
+def test_imports_need_a_subscription(realm: hl.Realm) -> None:
+    """What would leave the realm with the upload is not imported; the classes of a document matter only with objects."""
+    document = io.StringIO()
+    companies = realm.objects(Company).subscribe()
+    with realm.write():
+        realm.add(Company(name="c"))
+    realm.export_json(document)
+    document.seek(0)
+    assert realm.import_json(document) == 1
+    companies.unsubscribe()
+    document.seek(0)
+    with pytest.raises(hl.NoSubscriptionError, match="asks for objects of Company, so imported ones"):
+        realm.import_json(document)
 
 
 # -- asymmetric classes --------------------------------------------------------------------------
