@@ -423,8 +423,15 @@ def test_initial_subscriptions_that_fail(path: Path) -> None:
         assert latest(realm).version == 1
 
 
-@pytest.mark.parametrize("options", [{"initial_subscriptions": print}, {"rerun_on_open": True, "query_based": True}])
+OPTIONS: list[dict[str, object]] = [
+    {"initial_subscriptions": print},
+    {"initial_subscriptions": "mine", "query_based": True},
+    {"rerun_on_open": True, "query_based": True},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
 def test_initial_subscriptions_need_a_query_based_realm(path: Path, options: dict[str, object]) -> None:
-    """Options that would do nothing are refused."""
+    """Options that would do nothing, or cannot be called, are refused."""
     with pytest.raises(hl.ConfigurationError, match="initial_subscriptions"):
         hl.Realm.open(path, schema=SCHEMA, **options)
