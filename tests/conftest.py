@@ -16,7 +16,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", type=int, default=500, help="how many simulated worlds to run (default 500)")
     parser.addoption("--stress-seconds", type=float, default=4.0, help="how long concurrency tests run (default 4)")
     parser.addoption("--fuzz-seconds", type=float, default=0, help="how long each fuzz test goes on (default: once)")
+    parser.addoption("--scenario", type=int, help="run the tests of this scenario of flx.md part 7")
     parser.addoption("--wrong-passwords", type=int, default=100, help="how many passwords to guess (default 100)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--scenario N`, leave the tests that play this scenario."""
+    number = config.getoption("--scenario")
+    if number is None:
+        return
+    wanted = [item for item in items if any(number in mark.args for mark in item.iter_markers("scenario"))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
+    items[:] = wanted
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.integration.server_client import RawClient
+from tests.protocol_rules import Conversation
 
 from hinterland.changeset.decoder import decode
 from hinterland.changeset.encoder import encode
@@ -17,11 +18,14 @@ from hinterland.protocol.messages import (
     FlexibleIdent,
     IdentGrant,
     Mark,
+    Message,
     QueryChange,
+    ServerMessage,
     SyncProgress,
     Upload,
     UploadEntry,
 )
+from hinterland.protocol.messages import encode as encode_message
 from hinterland.server import ObjectServer
 
 __all__ = ["FlexibleClient"]
@@ -39,6 +43,19 @@ class FlexibleClient(RawClient):
         )
         self.version = 10
         self.progress = SyncProgress()
+        self.rules = Conversation(is_client_good=False)
+
+    def send(self, *messages: Message | bytes) -> None:
+        """Send messages, whether they keep the rules or not."""
+        for message in messages:
+            self.rules.heard(message if isinstance(message, bytes) else encode_message(message))
+            super().send(message)
+
+    def receive(self) -> ServerMessage:
+        """Return the next message, which keeps the rules."""
+        message = super().receive()
+        self.rules.said(encode_message(message))
+        return message
 
     @property
     def downloaded(self) -> int:

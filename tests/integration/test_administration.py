@@ -68,6 +68,20 @@ def test_the_life_of_a_user(shell: Shell) -> None:
     assert len(shell.json("users", "list")) == 1
 
 
+def test_metadata_of_a_user(shell: Shell) -> None:
+    """Set, replaced and removed by name, as rules of realms read them; what is malformed changes nothing."""
+    shell.run("users", "metadata", "bob", "--set", "role=nurse", "--set", 'wards=["A"]')
+    assert shell.run("users", "metadata", "bob", "--set", "note=a=b") == 'note=a=b\nrole=nurse\nwards=["A"]\n'
+    found = shell.json("users", "metadata", "bob", "--set", "role=doctor", "--remove", "note", "--remove", "nothing")
+    assert found["metadata"] == {"role": "doctor", "wards": '["A"]'} == shell.json("users", "show", "bob")["metadata"]
+    assert shell.json("audit", "list")[0]["details"] == {"metadata": ["note", "nothing", "role"]}
+    assert "NAME=TEXT" in shell.run("users", "metadata", "bob", "--set", "role", expected=1)
+    for wrong in ("=x", "x" * 65 + "=x", "x=" + "x" * 1025):
+        assert "characters" in shell.run("users", "metadata", "bob", "--set", "ok=1", "--set", wrong, expected=1)
+    assert shell.json("users", "metadata", "bob") == found
+    assert shell.run("users", "metadata", "ada") == ""
+
+
 @pytest.mark.parametrize("action", ["suspend", "demote", "delete"])
 def test_the_last_admin_stays(shell: Shell, action: str) -> None:
     """The command fails, says what to do, and changes nothing."""

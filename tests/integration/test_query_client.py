@@ -94,6 +94,7 @@ def counts(realm: Realm) -> dict[str, int]:
 # -- sets ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(1, 2)
 def test_scenarios_1_and_2_subscriptions_bring_and_take_objects(world: World, ada: Realm, errors: list[Any]) -> None:
     """Nothing at first; then what each set asks for; notifications tell of what comes and goes."""
     realm = open_realm(world, "bob", errors)
@@ -124,6 +125,7 @@ def test_scenarios_1_and_2_subscriptions_bring_and_take_objects(world: World, ad
     token.cancel()
 
 
+@pytest.mark.scenario(43)
 def test_objects_leave_and_enter_as_others_change_them(world: World, ada: Realm, errors: list[Any]) -> None:
     """43: an edit elsewhere moves objects out of the view and into it; the own copy follows, and is told."""
     realm = open_realm(world, "bob", errors)
@@ -138,6 +140,7 @@ def test_objects_leave_and_enter_as_others_change_them(world: World, ada: Realm,
     assert counts(ada) == {"foo": 8, "bar": 1}
 
 
+@pytest.mark.scenario(7)
 def test_scenario_7_what_was_done_offline_arrives_in_order(world: World, ada: Realm, errors: list[Any]) -> None:
     """Subscriptions and writes made before the first connection are all served."""
     realm = open_realm(world, "bob", errors)
@@ -157,6 +160,7 @@ def test_scenario_7_what_was_done_offline_arrives_in_order(world: World, ada: Re
     assert counts(ada) == {"foo": 5, "bar": 10, "one": 11, "two": 2}
 
 
+@pytest.mark.scenario(8)
 def test_scenario_8_a_token_is_refreshed_meanwhile(world: World, ada: Realm, errors: list[Any]) -> None:
     """A set that is committed while there is no valid token is sent once there is one."""
     realm = open_realm(world, "bob", errors)
@@ -167,8 +171,11 @@ def test_scenario_8_a_token_is_refreshed_meanwhile(world: World, ada: Realm, err
     assert counts(realm) == {"foo": 5, "bar": 10}
 
 
-def test_scenarios_9_to_11_bad_queries(world: World, ada: Realm, errors: list[Any]) -> None:
-    """A refused set says why and costs nothing else; waits for downloads end all the same."""
+@pytest.mark.scenario(9, 10, 11)
+def test_scenarios_9_to_11_bad_queries(
+    world: World, ada: Realm, errors: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A refused set says why, also in the log, and costs nothing else; waits for downloads end all the same."""
     realm = open_realm(world, "bob", errors)
     realm.session.pause()
     bad = ask(realm, '{"Task":"(nothing == 1)"}'), ask(realm, '{"Task":"(count >"}')
@@ -178,6 +185,8 @@ def test_scenarios_9_to_11_bad_queries(world: World, ada: Realm, errors: list[An
         assert found(realm, version).state is SetState.ERROR
         assert "nvalid query" in found(realm, version).error or "bad syntax" in found(realm, version).error
     assert (sets(realm).active().version, sets(realm).latest().version) == (0, 2)
+    for version, record in zip(bad, caplog.records, strict=True):
+        assert found(realm, version).error in record.message
 
     realm.objects(Task).filter("count == 5").subscribe(links="none").wait(TIMEOUT_S)
 
@@ -186,6 +195,7 @@ def test_scenarios_9_to_11_bad_queries(world: World, ada: Realm, errors: list[An
     assert errors == []
 
 
+@pytest.mark.scenario(13)
 def test_scenario_13_the_first_client_brings_the_schema(world: World, errors: list[Any]) -> None:
     """Classes come from whoever has them first; another device sees the objects that it asks for."""
     first = open_realm(world, "ada", errors)
@@ -199,6 +209,7 @@ def test_scenario_13_the_first_client_brings_the_schema(world: World, errors: li
     assert errors == []
 
 
+@pytest.mark.scenario(16)
 def test_scenario_16_the_schema_is_fetched_once(world: World, ada: Realm, errors: list[Any]) -> None:
     """A session that is resumed right after set 0 came does not start over."""
     realm = open_realm(world, "bob", errors)
@@ -229,6 +240,7 @@ def test_a_wait_names_what_it_waited_for(world: World, ada: Realm, errors: list[
     world.start()
 
 
+@pytest.mark.scenario(17)
 @pytest.mark.usefixtures("small_parts")
 def test_scenario_17_sets_are_committed_while_others_are_served(world: World, ada: Realm, errors: list[Any]) -> None:
     """However the connection breaks meanwhile, all are served in the end."""
@@ -248,6 +260,7 @@ def test_scenario_17_sets_are_committed_while_others_are_served(world: World, ad
     assert errors == []
 
 
+@pytest.mark.scenario(89)
 def test_views_survive_the_server_and_the_client(world: World, ada: Realm, errors: list[Any]) -> None:
     """After both started again nothing is fetched twice, and what happened meanwhile comes."""
     realm = open_realm(world, "bob", errors)
@@ -268,6 +281,7 @@ def test_views_survive_the_server_and_the_client(world: World, ada: Realm, error
 # -- modes -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(4, 46)
 def test_scenario_4_the_other_mode_is_refused(world: World, ada: Realm, errors: list[Any]) -> None:
     """113 and 114 with what to do, for that realm only; waits fail with it (46), its data stay."""
     user = world.user("bob")
@@ -306,6 +320,7 @@ def test_each_kind_of_realm_has_its_own_file(world: World) -> None:
 # -- writes ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(38)
 def test_scenario_38_writes_follow_the_sets_of_their_time(world: World, ada: Realm, errors: list[Any]) -> None:
     """An object that a write moves out of the view is gone after the next exchange, and the write is kept."""
     realm = open_realm(world, "bob", errors)
@@ -325,6 +340,7 @@ def test_scenario_38_writes_follow_the_sets_of_their_time(world: World, ada: Rea
     assert errors == []
 
 
+@pytest.mark.scenario(39)
 def test_scenario_39_the_same_object_made_here_and_there(world: World, ada: Realm, errors: list[Any]) -> None:
     """Subscribing to an object and creating it before it came leads to one object, the same everywhere."""
     realm = open_realm(world, "bob", errors)
@@ -341,6 +357,7 @@ def test_scenario_39_the_same_object_made_here_and_there(world: World, ada: Real
     assert errors == []
 
 
+@pytest.mark.scenario(32)
 def test_refused_writes_are_undone_and_reported(world: World, ada: Realm, errors: list[Any]) -> None:
     """231: the error handler hears which objects and why; the realm is as the server has it, and goes on."""
     realm = open_realm(world, "bob", errors)
@@ -362,6 +379,7 @@ def test_refused_writes_are_undone_and_reported(world: World, ada: Realm, errors
     assert realm.session.state == "active"
 
 
+@pytest.mark.scenario(47, 48)
 @pytest.mark.parametrize("scenario", ["47", "48"])
 def test_asymmetric_objects_are_uploaded_and_forgotten(world: World, scenario: str, errors: list[Any]) -> None:
     """47, 48: nothing stays here and nothing comes back; the server has them all."""
@@ -386,6 +404,7 @@ def test_asymmetric_objects_are_uploaded_and_forgotten(world: World, scenario: s
 # -- opening and waiting ---------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(30)
 @pytest.mark.parametrize("scenario", ["30"])
 def test_opening_waits_for_initial_subscriptions(world: World, ada: Realm, errors: list[Any], scenario: str) -> None:
     """30: they are made once, and what they ask for is here when the realm is."""
@@ -427,6 +446,7 @@ def test_opening_gives_up_in_time(world: World, ada: Realm, errors: list[Any]) -
     world.start()
 
 
+@pytest.mark.scenario(31)
 @pytest.mark.usefixtures("small_parts")
 def test_scenario_31_progress_follows_the_servers_estimate(world: World, ada: Realm, errors: list[Any]) -> None:
     """It grows with each part of a bootstrap, and ends with 1.0."""

@@ -166,6 +166,7 @@ def heard(script: Script, word: str) -> list[str]:
 # -- order -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(7)
 def test_scenario_7_sets_and_writes_keep_their_order(script: Script, tmp_path: Path) -> None:
     """Each set follows the writes that were committed before it, however all was done offline."""
     served = Served(script)
@@ -188,6 +189,7 @@ def _is_query_or_upload(line: str) -> bool:
     return line.startswith("QueryChange") or (line.startswith("UPLOAD") and not line.endswith("[]"))
 
 
+@pytest.mark.scenario(26)
 def test_scenario_26_an_empty_commit_is_not_uploaded(script: Script, tmp_path: Path) -> None:
     """After a bootstrap there is one acknowledgement, and an empty transaction adds nothing."""
     Served(script)
@@ -207,6 +209,7 @@ def test_scenario_26_an_empty_commit_is_not_uploaded(script: Script, tmp_path: P
 # -- bootstraps that break off ---------------------------------------------------------------------
 
 
+@pytest.mark.scenario(15)
 def test_scenario_15_a_pause_ends_waits_for_subscriptions(script: Script, tmp_path: Path) -> None:
     """The wait fails with the original's words; after `resume` the set is served."""
     served = Served(script)
@@ -243,6 +246,7 @@ CHILD = """
 """
 
 
+@pytest.mark.scenario(20, 21)
 @pytest.mark.parametrize(("scenario", "remaining"), [("20", [["a", "b"], ["c", "d"]]), ("21", [["b"], ["d"]])])
 def test_a_process_dies_within_a_bootstrap(
     script: Script, tmp_path: Path, scenario: str, remaining: list[list[str]]
@@ -306,6 +310,7 @@ def stored(script: Script, tmp_path: Path) -> QueryFile:
     return QueryFile(Path(app.realm.path))
 
 
+@pytest.mark.scenario(22)
 def test_scenario_22_a_whole_bootstrap_is_applied_before_the_session_starts(
     script: Script, tmp_path: Path, stored: QueryFile
 ) -> None:
@@ -325,6 +330,7 @@ def test_scenario_22_a_whole_bootstrap_is_applied_before_the_session_starts(
     assert sets(app).latest()[:2] == (1, SetState.COMPLETE)
 
 
+@pytest.mark.scenario(23, 24)
 def test_scenarios_23_and_24_a_stored_bootstrap_that_cannot_be_applied(
     script: Script, tmp_path: Path, stored: QueryFile
 ) -> None:
@@ -369,6 +375,7 @@ def test_a_stored_bootstrap_waits_for_room(
     assert app.realm.session.state == "active"
 
 
+@pytest.mark.scenario(29)
 def test_a_bootstrap_of_another_set_replaces_what_is_stored(stored: QueryFile) -> None:
     """29: batches of one set accumulate; those of another clear them, and the first set is pending again."""
     stored.store_part(_part(MORE, ["a"]), is_first=True)
@@ -391,6 +398,7 @@ def test_a_bootstrap_of_another_set_replaces_what_is_stored(stored: QueryFile) -
 # -- errors ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(11)
 def test_scenario_11_whoever_waits_for_a_refused_subscription_hears_why(script: Script, tmp_path: Path) -> None:
     """The error has the server's text; the download is over, and what was subscribed before stays."""
     served = Served(script)
@@ -412,6 +420,7 @@ def test_scenario_11_whoever_waits_for_a_refused_subscription_hears_why(script: 
     assert app.errors == []
 
 
+@pytest.mark.scenario(28)
 def test_scenario_28_a_bootstrap_that_does_not_fit(script: Script, tmp_path: Path) -> None:
     """The server is told (212) and asks for a client reset; the application hears of both."""
     served = Served(script)
@@ -440,6 +449,7 @@ def test_scenario_28_a_bootstrap_that_does_not_fit(script: Script, tmp_path: Pat
     assert names(app) == []
 
 
+@pytest.mark.scenario(36)
 def test_scenario_36_an_undone_write_is_reported_once(script: Script, tmp_path: Path) -> None:
     """The connection breaks right after the refusal arrived; it is reported when what undoes the write is stored."""
     served = Served(script)
@@ -474,6 +484,7 @@ def test_scenario_36_an_undone_write_is_reported_once(script: Script, tmp_path: 
     assert names(app) == ["a", "b", "c", "d"]
 
 
+@pytest.mark.scenario(44)
 def test_scenario_44_a_passing_error_is_no_end(script: Script, tmp_path: Path) -> None:
     """229 with a back-off of a quarter of an hour: whoever resumes by hand need not wait."""
     served = Served(script)
@@ -498,6 +509,7 @@ def test_scenario_44_a_passing_error_is_no_end(script: Script, tmp_path: Path) -
     assert app.errors == []
 
 
+@pytest.mark.scenario(46)
 @pytest.mark.parametrize("scenario", ["46"])
 def test_a_fatal_error_ends_waits_for_subscriptions(script: Script, tmp_path: Path, scenario: str) -> None:
     """46: whoever waits hears the same as the error handler; the set itself stays pending."""
@@ -556,6 +568,7 @@ def test_refused_changes_cost_no_subscriptions(script: Script, tmp_path: Path) -
     assert app.realm.session.state == "active"
 
 
+@pytest.mark.scenario(53)
 def test_scenario_53_refused_asymmetric_writes_are_reported(script: Script, tmp_path: Path) -> None:
     """230 without a version that undoes anything: reported at once, and the session goes on."""
     served = Served(script)

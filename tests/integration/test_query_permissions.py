@@ -239,6 +239,7 @@ def test_levels_change_under_a_live_session(town: Town) -> None:
         assert ada.until_mark() == [update(1, 20), update(1, 22)]
 
 
+@pytest.mark.scenario(14, 67, 87)
 def test_a_closed_schema_takes_nothing_new(town: Town) -> None:
     """Session error 225 for writers, also in a live session; who manages the realm may bring it."""
     town.grant(WRITE)

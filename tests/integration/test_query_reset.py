@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from tests.integration.sync_world import TIMEOUT_S, Task, World, eventually, exchange, world, write
 
-from hinterland.errors import ClientResetRequired, HinterlandError, SessionError
+import hinterland as hl
+from hinterland.errors import ClientResetRequired, HinterlandError, SchemaError, SessionError
 from hinterland.realm.realm import Realm
 from hinterland.store.client_history import ClientHistory
 from hinterland.store.store import Store
 from hinterland.store.subscription_sets import SetState, SubscriptionSets
-from hinterland.sync import ClientReset
+from hinterland.sync import ClientReset, SyncUser
 from hinterland.sync.session import SessionRegistry
 
 __all__ = ["world"]
@@ -24,10 +25,13 @@ __all__ = ["world"]
 class Device:
     """A query-based realm of somebody, and what its error handler was told."""
 
-    def __init__(self, world: World, name: str = "ada", **options: Any) -> None:
+    def __init__(self, world: World, user: str | SyncUser = "ada", **options: Any) -> None:
         self.errors: list[HinterlandError] = []
         self.realm = world.open(
-            world.user(name), sync="query", error_handler=lambda _, error: self.errors.append(error), **options
+            world.user(user) if isinstance(user, str) else user,
+            sync="query",
+            error_handler=lambda _, error: self.errors.append(error),
+            **options,
         )
 
     def subscribe(self, query: str = "TRUEPREDICATE", name: str | None = None) -> Any:
@@ -66,6 +70,7 @@ def diverge(world: World, device: Device) -> None:
     world.start()
 
 
+@pytest.mark.scenario(61)
 @pytest.mark.parametrize("mode", ["recover", "recover_or_discard"])
 def test_scenario_61_recovering_brings_both_sides_together(world: World, mode: str) -> None:
     """What was made offline and what others made meanwhile are both here, and on the server."""
@@ -90,6 +95,7 @@ def test_scenario_61_recovering_brings_both_sides_together(world: World, mode: s
     assert device.counts["later"] == 6
 
 
+@pytest.mark.scenario(63)
 def test_scenario_63_recovered_writes_go_under_their_own_sets(world: World) -> None:
     """Sets and writes that were committed in turn offline are sent in the same order after the reset."""
     device = Device(world, client_reset=ClientReset.recover())
@@ -114,6 +120,7 @@ def test_scenario_63_recovered_writes_go_under_their_own_sets(world: World) -> N
     assert other.counts == device.counts
 
 
+@pytest.mark.scenario(63)
 def test_sets_stay_behind_the_writes_before_them(world: World, tmp_path: Path) -> None:
     """What the reset stores: each later set waits for the new versions of what was committed before it."""
     seen: list[list[tuple[int, int]]] = []
@@ -142,6 +149,7 @@ def test_sets_stay_behind_the_writes_before_them(world: World, tmp_path: Path) -
     assert set(device.counts) == {"old", "before", "between", "between too", "after"}
 
 
+@pytest.mark.scenario(64)
 def test_scenario_64_discarding_drops_writes_and_sets(world: World) -> None:
     """The active set is the newest again and complete; afterwards normal work goes on. A bad set is dropped too."""
     seen: list[list[str]] = []
@@ -181,6 +189,7 @@ def _ask(device: Device, text: str) -> None:
     store.close()
 
 
+@pytest.mark.scenario(61)
 def test_a_reset_before_anything_was_subscribed(world: World) -> None:
     """61: with set 0 the fresh copy is empty, and what is subscribed afterwards comes."""
     resets: list[int] = []
@@ -204,6 +213,7 @@ def test_a_reset_before_anything_was_subscribed(world: World) -> None:
     assert device.errors == []
 
 
+@pytest.mark.scenario(65)
 def test_scenario_65_an_active_query_that_is_refused_now(world: World) -> None:
     """The reset fails and says what asked for it; local data stay."""
     device = Device(world, client_reset=ClientReset.recover())
@@ -237,6 +247,7 @@ def test_manual_mode_leaves_everything_to_the_application(world: World) -> None:
     assert [one.name for one in device.realm.subscriptions] == ["all", "more"]
 
 
+@pytest.mark.scenario(72)
 def test_scenario_72_opening_waits_for_the_reset(world: World) -> None:
     """The callbacks are called once, and the realm is opened as it is afterwards."""
     calls: list[str] = []
@@ -261,6 +272,7 @@ def test_scenario_72_opening_waits_for_the_reset(world: World) -> None:
     assert left == []
 
 
+@pytest.mark.scenario(62, 73)
 @pytest.mark.parametrize("scenario", ["62", "73"])
 def test_an_interrupted_reset_starts_over(world: World, scenario: str) -> None:
     """62, 73: what an earlier attempt left beside the file does no harm."""
@@ -283,3 +295,48 @@ def test_an_interrupted_reset_starts_over(world: World, scenario: str) -> None:
     assert device.counts == {"old": 1, "mine": 4}
     assert not fresh.exists()
     assert device.errors == []
+
+
+def conflicting() -> type[hl.Object]:
+    """Return a class of the same name whose key has another type."""
+
+    class Task(hl.Object):
+        """Known by a number."""
+
+        name: int = hl.field(primary_key=True)
+
+    return Task
+
+
+@pytest.mark.scenario(66, 68)
+@pytest.mark.parametrize("mode", ["recover", "recover_or_discard", "discard_local"])
+def test_a_schema_that_contradicts_the_servers_is_reported(world: World, mode: str) -> None:
+    """No reset can help: the error names the class, the callbacks are not called, and local data stay."""
+    calls: list[str] = []
+    reset = getattr(ClientReset, mode)(after=lambda _, __: calls.append("after"))
+    ada, bob = world.user("ada"), world.user("bob")
+    world.server.stop()
+    backup = world.folder / "backup"
+    shutil.copytree(world.folder / "server", backup)
+    world.start()
+    device = Device(world, ada, client_reset=reset)
+    device.subscribe(name="all").wait(TIMEOUT_S)
+    write(device.realm, "mine", count=2)
+    exchange(device.realm)
+    device.realm.session.pause()
+    world.server.stop()
+    shutil.rmtree(world.folder / "server")
+    shutil.copytree(backup, world.folder / "server")
+    world.start()
+    other = world.open(bob, sync="query", schema=[conflicting()])
+    other.session.wait_for_upload(TIMEOUT_S)
+
+    device.realm.session.resume()
+    eventually(lambda: device.errors, "the report")
+
+    (error,) = device.errors
+    assert isinstance(error, SchemaError)
+    assert "Task" in str(error)
+    assert calls == []
+    assert device.realm.session.state == "error"
+    assert device.counts == {"mine": 2}

@@ -90,6 +90,7 @@ def test_a_bad_query_costs_nothing_else(server: ObjectServer) -> None:
         assert isinstance(client.receive(), Mark)
 
 
+@pytest.mark.scenario(4)
 @pytest.mark.parametrize("scenario", ["4"])
 def test_scenario_4_a_realm_is_in_one_mode(server: ObjectServer, scenario: str) -> None:
     """113 and 114 on the connection (flx.md §1.1, §7.1)."""
@@ -130,6 +131,7 @@ def test_the_url_names_the_realm(server: ObjectServer, route: str, realm: str) -
     assert realm in [one.path for one in list_realms(server.config.data)]
 
 
+@pytest.mark.scenario(89)
 def test_views_survive_the_server(tmp_path: Path) -> None:
     """A client goes on where it was, with what entered and left meanwhile."""
     config = Config(data=tmp_path, port=0, durable=False)

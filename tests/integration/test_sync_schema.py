@@ -63,6 +63,7 @@ def is_in_use(configuration: hl.Configuration) -> bool:
     return CommitBoard.is_known(str(configuration.path))
 
 
+@pytest.mark.scenario(77)
 def test_a_changed_type_of_a_synchronised_file_is_refused(world: World) -> None:
     """Opening a local copy with another type of a property names it and says what is possible."""
     user = world.user("ada")

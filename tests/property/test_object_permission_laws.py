@@ -317,10 +317,15 @@ class World:
         await self.until(lambda: root.answered == root.marks and root.progress.upload_client_version >= version)
 
     async def server_is_idle(self) -> None:
-        """Wait until the server has done what it was told about."""
+        """Wait until the server has done what it was told about; what concerns nobody who is there can wait."""
         realm = self.app._realms._live[PATH]
+
+        def is_idle() -> bool:
+            concerned = {"", *(session.user for session in realm.sessions)}
+            return not (realm.is_running or realm.jobs or concerned & realm.chores.keys())
+
         await asyncio.sleep(0)
-        await self.until(lambda: not (realm.chores or realm.is_running or realm.jobs))
+        await self.until(is_idle)
 
     async def settle(self) -> None:
         """Wait until all has arrived that there is."""

@@ -347,8 +347,9 @@ def foundation_of_worlds(random: Random) -> list[Instruction]:
 
 def with_lists(random: Random, store: Store, made: list[Instruction]) -> list[Instruction]:
     """Return instructions that fill the lists of the objects that others make."""
-    found = list(made)
+    found: list[Instruction] = []
     for one in made:
+        found.append(one)
         if isinstance(one, CreateObject) and one.class_name == "Item" and random.random() < 0.9:
             grant = grant_key(random.choice((0, 0, 0, 1, 2, 3)))
             if store.tables["__Permission"].find(grant) is not None:

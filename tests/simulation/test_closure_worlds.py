@@ -15,6 +15,7 @@ from tests.simulation.closures import ClosurePermissionWorld, ClosureWorld
 CHUNKS = 4
 
 
+@pytest.mark.scenario(82, 88, 89)
 @pytest.mark.parametrize("is_filtered", [False, True])
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_clients_hold_what_their_queries_bring_along(chunk: int, is_filtered: bool, seeds: int, tmp_path: Path) -> None:
@@ -32,6 +33,7 @@ def test_clients_hold_what_their_queries_bring_along(chunk: int, is_filtered: bo
             world.close()
 
 
+@pytest.mark.scenario(88)
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_closures_hold_nothing_that_may_not_be_read(chunk: int, seeds: int, tmp_path: Path) -> None:
     """flx.md §3, §4.4: with roles, lists, rules and hidden properties. `--seeds N` runs a twentieth of N worlds."""

@@ -15,6 +15,7 @@ from tests.simulation.permission_world import PermissionWorld
 CHUNKS = 8
 
 
+@pytest.mark.scenario(88)
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_scenario_88_clients_hold_what_they_ask_for_and_may_read(chunk: int, seeds: int, tmp_path: Path) -> None:
     """flx.md §7.10, §3: whatever happened on the way. `--seeds N` runs two fifths of N worlds."""

@@ -68,6 +68,7 @@ def meter(tmp_path: Path) -> Iterator[Meter]:
     meter.close()
 
 
+@pytest.mark.scenario(47)
 def test_47_objects_are_stored_and_sent_to_nobody(meter: Meter) -> None:
     """Two objects are on the server; neither a client that was there nor a new one gets them."""
     other = meter.client(ALL)
@@ -80,6 +81,7 @@ def test_47_objects_are_stored_and_sent_to_nobody(meter: Meter) -> None:
     assert fresh.store.tables[READING].schema.kind is ClassKind.ASYMMETRIC
 
 
+@pytest.mark.scenario(48)
 @pytest.mark.parametrize("size", [1, 100])
 def test_48_a_hundred_objects_are_stored(meter: Meter, size: int) -> None:
     """In as many commits, or in one."""
@@ -91,6 +93,7 @@ def test_48_a_hundred_objects_are_stored(meter: Meter, size: int) -> None:
     assert client.undone == []
 
 
+@pytest.mark.scenario(49)
 def test_49_the_second_object_of_a_key_is_ignored(meter: Meter) -> None:
     """Of the same client or of another that had not heard of it; nobody is told, and the first one stays."""
     client, other = meter.client(ALL), meter.client(ALL)
@@ -105,6 +108,7 @@ def test_49_the_second_object_of_a_key_is_ignored(meter: Meter) -> None:
     assert meter.ints(other) == {7: 7}
 
 
+@pytest.mark.scenario(50)
 def test_50_embedded_objects_come_with_it(meter: Meter) -> None:
     """Single, in a list, in a dictionary; what replaces one in a later transaction is ignored."""
     client = meter.client(ALL)
@@ -129,6 +133,7 @@ def test_50_embedded_objects_come_with_it(meter: Meter) -> None:
     assert client.undone == []
 
 
+@pytest.mark.scenario(51)
 def test_51_links_and_what_they_lead_to(meter: Meter) -> None:
     """The linked objects are ordinary ones: others get them, and later changes of them."""
     client, other = meter.client(ALL), meter.client(ALL)
@@ -152,6 +157,7 @@ def test_51_links_and_what_they_lead_to(meter: Meter) -> None:
     assert meter.ints(other)[5] == 50
 
 
+@pytest.mark.scenario(52)
 def test_52_a_class_of_another_kind_is_a_bad_changeset(meter: Meter) -> None:
     """Whoever has the class as an ordinary one is to start over, with the server's classes."""
     meter.client(ALL)
@@ -187,6 +193,7 @@ class NoReadings(OpenAccess):
         return False
 
 
+@pytest.mark.scenario(53)
 def test_53_refused_objects_are_reported_and_not_undone(tmp_path: Path) -> None:
     """230 names them at once, without a version that undoes anything; the rest of the transaction is kept."""
     meter = Meter(tmp_path, policy=ViewPolicy(NoReadings()))
@@ -205,6 +212,7 @@ def test_53_refused_objects_are_reported_and_not_undone(tmp_path: Path) -> None:
     meter.close()
 
 
+@pytest.mark.scenario(53)
 def test_53_readers_hear_of_both_kinds(meter: Meter) -> None:
     """Who may only read is told of asymmetric objects, which are gone, and of ordinary ones once they are undone."""
     client = writer(meter)
@@ -217,6 +225,7 @@ def test_53_readers_hear_of_both_kinds(meter: Meter) -> None:
     assert [(len(one.updates), one.server_version is None) for one in client.undone] == [(1, True), (1, False)]
 
 
+@pytest.mark.scenario(54)
 def test_54_a_new_asymmetric_class_is_accepted(tmp_path: Path) -> None:
     """Where clients may change the schema."""
     bench = Bench(tmp_path)

@@ -42,6 +42,7 @@ def chain(bench: Bench) -> ViewClient:
     return client
 
 
+@pytest.mark.scenario(82)
 def test_scenario_82_forward_links_come_transitively(bench: Bench) -> None:
     """What matches brings what it links to, live; backlinks come with INCLUDE only."""
     one = chain(bench)
@@ -58,6 +59,7 @@ def test_scenario_82_forward_links_come_transitively(bench: Bench) -> None:
     assert bench.held(forward) == {key: bench.truth[key] for key in (1, 2, 3)}
 
 
+@pytest.mark.scenario(82)
 @pytest.mark.parametrize("path", ["@links.Nothing.link", f"@links.{NAME}.int", "link", "nothing.@links.Event.link"])
 def test_scenario_82_bad_paths_are_refused(bench: Bench, path: str) -> None:
     """The set of queries becomes an error that names the path; the earlier one stays in force."""

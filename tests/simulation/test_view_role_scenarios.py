@@ -495,8 +495,15 @@ SCENARIOS: list[tuple[str, Callable[[RoleBench], None], bool]] = [
 ]
 
 
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    """Return what says which scenario a name begins with."""
+    number = name.partition("-")[0]
+    return [pytest.mark.scenario(int(number))] if number.isdigit() else []
+
+
 @pytest.mark.parametrize(
-    ("scenario", "may_create_outside"), [one[1:] for one in SCENARIOS], ids=[one[0] for one in SCENARIOS]
+    ("scenario", "may_create_outside"),
+    [pytest.param(play, may_create, marks=marks(name), id=name) for name, play, may_create in SCENARIOS],
 )
 def test_scenario(scenario: Callable[[RoleBench], None], may_create_outside: bool, tmp_path: Path) -> None:
     """What flx.md §7 says of the scenario with this number."""

@@ -13,20 +13,22 @@ import pytest
 from tests.simulation.views import ViewWorld
 
 from hinterland.server.views import bootstraps, spool
+from hinterland.server.views.views import ViewPolicy
 
 CHUNKS = 8
 
 
-@pytest.mark.parametrize("has_readers", [False, True])
+@pytest.mark.scenario(20, 21, 22, 40, 88, 89)
+@pytest.mark.parametrize("kind", ["open", "readers", "strict"])
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_scenarios_88_and_89_clients_hold_what_their_queries_select(
-    chunk: int, has_readers: bool, seeds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    chunk: int, kind: str, seeds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """flx.md §7.10: whatever happened on the way. `--seeds N` runs a tenth of N worlds.
 
     In half of them bootstraps come in many parts, from disk, after each of which the client may die; so flx.md §7
     scenarios 20 to 22 happen in all variations. With readers, what they write while they may not is undone, so that
-    in the end all the same holds.
+    in the end all the same holds; as it does where nothing may be created outside of one's own view ("strict").
     """
     if chunk % 2:
         monkeypatch.setattr(bootstraps, "MOVES_PER_CHUNK", 1)
@@ -36,7 +38,8 @@ def test_scenarios_88_and_89_clients_hold_what_their_queries_select(
     for seed in range(chunk, max(CHUNKS, seeds // 10), CHUNKS):
         directory = tmp_path / str(seed)
         directory.mkdir()
-        world = ViewWorld(seed, directory, clients=2 + seed % 3, has_readers=has_readers)
+        policy = ViewPolicy(may_create_outside=kind != "strict")
+        world = ViewWorld(seed, directory, clients=2 + seed % 3, policy=policy, has_readers=kind == "readers")
         try:
             world.run(150 + 10 * (seed % 20))
         except BaseException:

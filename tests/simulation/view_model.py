@@ -213,12 +213,16 @@ def random_change(random: Random, store: Store) -> list[Instruction]:
     table = store.tables[name]
     key = random.randrange(ITEMS if name == "Item" else DEPTS)
     row = table.find(key)
-    if row is None:
+    if row is None:  # others may have it, outside of what this client sees
         if random.random() < 0.5:
             return []
-        return [CreateObject(name, key), *(random_update(random, store, name, key) for _ in range(3))]
+        made = random_object(random, store, name, key)
+        return [*made, *random_renewal(random, store, name, key)] if random.random() < 0.2 else made
     if random.random() < 0.12:
         return [EraseObject(name, key)]
+    if random.random() < 0.08:
+        changed = [random_update(random, store, name, key) for _ in range(random.randrange(3))]
+        return [*changed, *random_renewal(random, store, name, key)]
     if name == "Item" and random.random() < 0.3:
         field_name = random.choice(("friends", "ints"))
         size = len(table.sides[field_name].values(row))  # type: ignore[union-attr]
@@ -231,6 +235,23 @@ def random_change(random: Random, store: Store) -> list[Instruction]:
     if name == "Item" and random.random() < 0.15:
         return [AddInteger(name, key, "n", [], random.choice((-1, 1)))]
     return [random_update(random, store, name, key)]
+
+
+def random_object(random: Random, store: Store, name: str, key: int) -> list[Instruction]:
+    return [CreateObject(name, key), *(random_update(random, store, name, key) for _ in range(3))]
+
+
+def random_renewal(random: Random, store: Store, name: str, key: int) -> list[Instruction]:
+    """Return what erases an object, and perhaps makes it anew, more than once, with the same key."""
+    made: list[Instruction] = [EraseObject(name, key)]
+    while random.random() < 0.7:
+        made += random_object(random, store, name, key)
+        if random.random() < 0.7:
+            if name == "Item":
+                made.append(ArrayInsert(name, key, "ints", [0], random.randrange(5), 0))
+            break
+        made.append(EraseObject(name, key))
+    return made
 
 
 def random_update(random: Random, store: Store, name: str, key: int) -> Instruction:

@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeAlias, TypeVar
 
+from tests.protocol_rules import Conversation
 from tests.simulation.faults import Interrupted, interrupting
 from tests.simulation.view_model import SCHEMA, random_change, random_queries, rows_of, wanted_view
 
@@ -62,9 +63,10 @@ Policy: TypeAlias = ViewPolicy | Callable[[Store], ViewPolicy]
 
 @dataclass
 class Link_:
-    """A connection: messages under way in both directions."""
+    """A connection: messages under way in both directions, and what watches over them."""
 
     machine: ServerConnection
+    rules: Conversation
     up: deque[bytes] = field(default_factory=deque)
     down: deque[bytes] = field(default_factory=deque)
 
@@ -112,7 +114,8 @@ class ViewServer:
         self.start()
 
     def connect(self, user: str) -> Link_:
-        link = Link_(ServerConnection(is_flexible=True, path="/shared/x", user=user))
+        rules = Conversation(lambda: self.file.version)
+        link = Link_(ServerConnection(is_flexible=True, path="/shared/x", user=user), rules)
         self.links.append(link)
         self.pump(link)
         return link
@@ -124,7 +127,9 @@ class ViewServer:
             self.pump(link)
 
     def receive(self, link: Link_) -> None:
-        link.machine.receive(link.up.popleft())
+        data = link.up.popleft()
+        link.rules.heard(data)
+        link.machine.receive(data)
         self.pump(link)
 
     def pump(self, link: Link_) -> None:
@@ -140,7 +145,10 @@ class ViewServer:
                     self.sessions.pop(session, None)
                 else:
                     self.jobs.append(request)
-            link.down.extend(data for data in machine.take_output() if data)  # others were withheld
+            for data in machine.take_output():
+                if data:  # others were withheld
+                    link.rules.said(data)
+                    link.down.append(data)
             if self.random.random() < 0.8:
                 machine.unblock()
 

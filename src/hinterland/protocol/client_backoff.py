@@ -12,6 +12,7 @@ from typing import Final
 
 __all__ = ["BackoffLimits", "ReconnectBackoff"]
 
+REPEAT_MS: Final = 1_000  # for a second time where the first needed no wait
 JITTER_DIVISOR: Final = 4  # at most a quarter is subtracted; servers cannot change it
 
 
@@ -51,7 +52,7 @@ class ReconnectBackoff:
             self._reason, self._limits = reason, wanted
             self._interval_ms = wanted.initial_ms
         else:
-            self._interval_ms = min(self._interval_ms * wanted.multiplier, wanted.max_ms)
+            self._interval_ms = min(self._interval_ms * wanted.multiplier or REPEAT_MS, wanted.max_ms)
         return self._interval_ms - int(random * (self._interval_ms // JITTER_DIVISOR))
 
     def reset(self) -> None:

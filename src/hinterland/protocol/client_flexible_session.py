@@ -193,12 +193,18 @@ class FlexibleClientSession(ClientSession):
         )
 
     def _next_news(self) -> ClientMessage | None:
-        """Send the next query set once all that was written before it is uploaded; else upload."""
+        """Send the next query set once all that was written before it is uploaded; else upload.
+
+        The fresh copy of a client reset has nothing of its own, and acknowledges nothing (flx.md §5.2).
+        """
         waiting = next((one for one in self._pending.values() if one.version > self._query_sent), None)
+        is_fresh_copy = self.reason == SessionReason.CLIENT_RESET
         if waiting is None:
+            if is_fresh_copy:
+                return None
             # Mere acknowledgements can wait until no set does.
             return super()._next_news() if not self._pending or self.local_version > self._upload_client else None
-        if self._upload_client >= waiting.snapshot:
+        if is_fresh_copy or self._upload_client >= waiting.snapshot:
             self._query_sent = waiting.version
             self.request_mark()
             return QueryChange(self.number, waiting.version, waiting.query)

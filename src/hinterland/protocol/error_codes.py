@@ -74,6 +74,8 @@ DETAIL_CHARS_MAX: Final = 1000
 
 _JSON_ERROR_VERSION_MIN: Final = 4  # wire.md §2.6
 _BACKOFF_S: Final = (1, 60, 2)  # interval, maximum, multiplier of what a client may try again
+_REBIND_S: Final = (0, 60, 2)  # what "session closed" asks for is wanted at once
+_SESSION_CLOSED: Final = 200
 
 
 def error_message(session: int, code: int, detail: str = "", *, protocol_version: int = 14) -> JsonError | Error:
@@ -84,7 +86,9 @@ def error_message(session: int, code: int, detail: str = "", *, protocol_version
     text = f"{kind.meaning}: {detail[:DETAIL_CHARS_MAX]}" if detail else kind.meaning
     if protocol_version < _JSON_ERROR_VERSION_MIN:
         return Error(session, code, text, kind.try_again)
-    backoff = _BACKOFF_S if kind.action == "Transient" else (None, None, None)
+    backoff: tuple[int | None, int | None, int | None] = (None, None, None)
+    if kind.action == "Transient":
+        backoff = _REBIND_S if code == _SESSION_CLOSED else _BACKOFF_S
     return JsonError(
         session,
         code,

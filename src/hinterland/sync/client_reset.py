@@ -36,13 +36,13 @@ from hinterland.sync.loop import BackgroundLoop, Worker
 from hinterland.sync.query_file import QueryFile
 from hinterland.sync.realm_file import RESET_ATTEMPT, RealmFile
 from hinterland.sync.recovery import replay
-from hinterland.sync.settings import SyncSettings
+from hinterland.sync.settings import ResetMode, SyncSettings
 from hinterland.values import Key
 
 if TYPE_CHECKING:
     from hinterland.realm.realm import Realm
 
-__all__ = ["CONFLICT_ADVICE", "Refused", "ResetPlan", "run_reset"]
+__all__ = ["CONFLICT_ADVICE", "Refused", "ResetPlan", "choose_mode", "run_reset"]
 
 CONFLICT_ADVICE: Final = (
     "synchronised realms accept additive changes only: declare it as the server has it, or give the new property"
@@ -92,7 +92,8 @@ async def run_reset(
         SchemaError: The local classes contradict the server's.
     """
     previous = await worker.run(plan.file.reset_attempt)
-    recovers = _choose(plan, previous, cause)
+    mode = plan.settings.client_reset.mode
+    recovers = choose_mode(mode, previous, cause, may_recover=plan.may_recover, refuses=plan.refuses)
     log.warning("%s: client reset (%s): %s", plan.path, "recover" if recovers else "discard", cause)
     fresh = await _download_fresh(plan, connect, background, worker, cause)
     before = plan.path.with_name(plan.path.name + ".before-reset")
@@ -117,17 +118,19 @@ async def run_reset(
         await worker.run(remove_fresh, before)
 
 
-def _choose(plan: ResetPlan, previous: str, cause: ClientResetRequired) -> bool:
-    """Return whether to recover; raise when nothing may be done.
+def choose_mode(
+    mode: ResetMode, previous: str, cause: ClientResetRequired, *, may_recover: bool, refuses: bool = False
+) -> bool:
+    """Return whether to recover; raise `cause` when nothing may be done.
 
-    A second reset before the first one has led to a complete exchange means that it does not help.
+    A second reset before the `previous` one has led to a complete exchange means that it does not help (spec
+    flx.md §5.1, §5.3). See `ResetPlan` for what the server allows.
     """
-    mode = plan.settings.client_reset.mode
-    if plan.refuses and mode != "manual":
+    if refuses and mode != "manual":
         return False  # whatever came before: each of these takes changes of its own
     if mode == "manual" or previous == "discard":
         raise cause
-    can_recover = plan.may_recover and previous != "recover"
+    can_recover = may_recover and previous != "recover"
     if mode == "recover" and not can_recover:
         raise cause
     return mode in ("recover", "recover_or_discard") and can_recover

@@ -9,6 +9,7 @@ Source: spec flx.md §1.5 to §1.10.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -31,6 +32,8 @@ from hinterland.sync.query_file import QueryFile
 from hinterland.sync.realm_file import RealmFile
 
 __all__ = ["QueryDriver"]
+
+log = logging.getLogger("hinterland.sync")
 
 INACTIVE: Final = "Sync session became inactive"  # the original's words (flx.md §1.5)
 
@@ -153,6 +156,9 @@ class QueryDriver(SessionDriver):
             case QueriesCompleted():
                 self._background.spawn(self._note(self._queries.complete, event.query_version))
             case QueriesRefused():
+                log.warning(
+                    "%s refused subscriptions of %r: %s", self.settings.user.server, self.settings.path, event.message
+                )
                 self._background.spawn(self._note(self._queries.refuse, event.query_version, event.message))
             case WritesUndone():
                 self._report(_writes_undone(event, self.settings.path))

@@ -1,9 +1,10 @@
 """Make changes once more that were never uploaded, on a state that they were not made on.
 
 What still makes sense is kept, the rest is left out: changes of objects that the server deleted, elements
-of lists that have become shorter. List positions are moved to where the list ends.
+of lists that have become shorter. List positions are moved to where the list ends; what was appended stays
+at the end.
 
-Source: spec features.md §3.9 (recovery rules).
+Source: spec features.md §3.9 (recovery rules), flx.md §5.6.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def _fit(store: Store, instruction: Instruction) -> Instruction | None:
     if size is None:
         return None
     if isinstance(instruction, ArrayInsert):
-        path = [*instruction.path[:-1], min(index, size)]
+        is_appended = index == instruction.prior_size  # then it comes after what others have appended
+        path = [*instruction.path[:-1], size if is_appended else min(index, size)]
         return replace(instruction, path=path, prior_size=size)
     if index >= size:
         return None

@@ -32,6 +32,7 @@ def policy(store: Store, user: str) -> Policy:
     return Policy.resolve(Subject(user), StoreAccess(store))
 
 
+@pytest.mark.scenario(87)
 def test_a_realm_gets_the_classes_and_everyone_everything(empty: Store) -> None:
     """The defaults are open, for development (features.md §4.4)."""
     change(empty, *foundation(StoreAccess(empty)))
@@ -46,6 +47,7 @@ def test_a_realm_gets_the_classes_and_everyone_everything(empty: Store) -> None:
     assert foundation(state) == []
 
 
+@pytest.mark.scenario(87)
 def test_a_user_is_enrolled_once(empty: Store) -> None:
     """With a role of its own, and as a member of everyone."""
     change(empty, *enrolment(StoreAccess(empty), "ada"))
@@ -65,6 +67,7 @@ def test_several_users_are_enrolled_together(empty: Store) -> None:
     assert enrolment(state, "ada", "bob") == []
 
 
+@pytest.mark.scenario(87)
 def test_a_user_whom_an_admin_made_stays_as_it_is(empty: Store) -> None:
     """It is not made a member of everyone (flx.md §3.5)."""
     change(empty, *foundation(StoreAccess(empty)), CreateObject("__User", "ada"))

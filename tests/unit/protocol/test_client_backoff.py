@@ -48,3 +48,12 @@ def test_the_server_may_set_the_limits() -> None:
     delays = [backoff.next_delay_ms("error 229", 0.0, limits) for _ in range(4)]
 
     assert delays == [5_000, 15_000, 20_000, 20_000]
+
+
+def test_what_needs_no_wait_waits_when_it_comes_again() -> None:
+    """A server may want the client back at once, but one that keeps saying so must not be hammered."""
+    backoff, at_once = ReconnectBackoff(), BackoffLimits(0, 2, 60_000)
+
+    assert [backoff.next_delay_ms("closed", 0.0, at_once) for _ in range(4)] == [0, 1_000, 2_000, 4_000]
+    backoff.reset()
+    assert backoff.next_delay_ms("closed", 0.0, at_once) == 0

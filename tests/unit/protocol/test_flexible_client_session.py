@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tests.protocol_rules import Conversation, RuleBroken
 
-from hinterland.errors import ProtocolError
+from hinterland.errors import ClientResetRequired, ProtocolError, SessionError
 from hinterland.protocol.client_connection import ClientConnection
 from hinterland.protocol.client_flexible_session import FileQueries, FlexibleClientSession, QuerySet
+from hinterland.protocol.client_reaction import FollowUp
 from hinterland.protocol.client_session import (
     BootstrapReceived,
     FileState,
@@ -32,6 +34,7 @@ from hinterland.protocol.messages import (
     Mark,
     QueryError,
     RejectedUpdate,
+    SessionReason,
     SyncProgress,
     describe,
     encode,
@@ -44,20 +47,30 @@ ACTIVE = FileQueries(QuerySet(2, '{"A":"(x == 1)"}', 3), is_complete=True, pendi
 
 @dataclass
 class Client:
-    """A connection with one session, and everything it said."""
+    """A connection with one session, and everything it said; what the test says for the server is checked, too."""
 
     file: FileState = KNOWN
     queries: FileQueries = ACTIVE
+    reason: int = SessionReason.NORMAL
     connection: ClientConnection = field(default_factory=lambda: ClientConnection(is_flexible=True))
 
     def __post_init__(self) -> None:
-        self.session: FlexibleClientSession = self.connection.add_flexible_session(self.file, self.queries)
+        self.session: FlexibleClientSession = self.connection.add_flexible_session(
+            self.file, self.queries, reason=self.reason
+        )
+        self.rules = Conversation()
+        self.connect()
+
+    def connect(self) -> None:
+        """Begin a connection."""
+        self.rules = Conversation()
         self.connection.connected()
 
     def says(self) -> list[str]:
         """Everything there is to send now, described."""
         sent = []
         while (data := self.connection.next_message()) is not None:
+            self.rules.heard(data)
             message = describe(parse_from_client(data, is_flexible=True))
             sent.append(message.split("(")[0] if message.startswith("FlexibleIdent") else message)
         return sent
@@ -65,6 +78,7 @@ class Client:
     def hears(self, *messages: Any) -> list[Any]:
         """Take messages of the server; return the events that follow."""
         for message in messages:
+            self.rules.said(encode(message))
             self.connection.receive(encode(message))
         return self.events()
 
@@ -104,6 +118,7 @@ def download(
     )
 
 
+@pytest.mark.scenario(2, 26)
 def test_a_first_open_is_sequence_a() -> None:
     """BIND, IDENT with set 0, MARK; set 0 completes; then QUERY and MARK (flx.md §1.12 A, §7.1 scenario 2)."""
     client = Client(FileState(), FileQueries())
@@ -150,6 +165,7 @@ def test_a_first_open_is_sequence_a() -> None:
     assert client.says() == ["UPLOAD session=1 progress=5,9 locked=9 []"]
 
 
+@pytest.mark.scenario(6)
 @pytest.mark.parametrize("scenario", ["6"])
 def test_scenario_6_ident_carries_the_active_set(scenario: str) -> None:
     """Not a pending one (flx.md §1.2, §7.1)."""
@@ -158,6 +174,7 @@ def test_scenario_6_ident_carries_the_active_set(scenario: str) -> None:
     assert data == b'ident 1 7 99 4 3 4 55 2 16\n{"A":"(x == 1)"}'
 
 
+@pytest.mark.scenario(7)
 def test_scenario_7_writes_and_query_sets_keep_their_order() -> None:
     """What was written before a set was committed is uploaded before its QUERY (flx.md §1.6, §7.1)."""
     client = Client(queries=FileQueries(ACTIVE.active, True, (QuerySet(3, "{}", 8, 4), QuerySet(4, "{}", 10, 4))))
@@ -192,6 +209,7 @@ def test_queries_wait_for_the_first_mark() -> None:
     assert client.says()[0] == "QueryChange(session=1, version=3, query='{}')"
 
 
+@pytest.mark.scenario(9, 10, 11)
 @pytest.mark.parametrize("scenario", ["9", "10", "11"])
 def test_a_refused_set_is_skipped_for_ever(scenario: str) -> None:
     """Its error is reported once, the active set stays, the next good set supersedes (flx.md §1.5, §7.1)."""
@@ -213,6 +231,7 @@ def test_a_refused_set_is_skipped_for_ever(scenario: str) -> None:
     assert list(client.session.pending) == []
 
 
+@pytest.mark.scenario(20, 29)
 @pytest.mark.parametrize("scenario", ["20", "29"])
 def test_an_interrupted_bootstrap_starts_anew(scenario: str) -> None:
     """IDENT has the old set and cursor, QUERY goes again, the first part is marked as such (flx.md §1.8, §7.2)."""
@@ -222,7 +241,7 @@ def test_an_interrupted_bootstrap_starts_anew(scenario: str) -> None:
     (event,) = client.hears(download(5, BatchState.MORE, 3, 5, latest=9))
     client.stores(event, 0)
     client.connection.disconnected()
-    client.connection.connected()
+    client.connect()
     client.says()
     client.hears(download(6, query=2))
     client.session.integrated(SyncProgress(6, 55, 6, 3, 6, 4), 7)
@@ -260,6 +279,7 @@ COMPENSATION = Compensation(6, (RejectedUpdate("A", 1, "no"),), 7)
 UNDONE = JsonError(1, 231, "no", "Warning", try_again=True, compensation=COMPENSATION)
 
 
+@pytest.mark.scenario(32, 36, 37)
 @pytest.mark.parametrize("scenario", ["32", "36", "37"])
 def test_refused_writes_are_reported_when_they_are_undone(scenario: str) -> None:
     """Not before their version is stored; lost with the connection and sent again (flx.md §1.10, §7.3)."""
@@ -267,7 +287,7 @@ def test_refused_writes_are_reported_when_they_are_undone(scenario: str) -> None
     assert client.hears(UNDONE) == []
     if scenario == "37":
         client.connection.disconnected()
-        client.connection.connected()
+        client.connect()
         client.says()
         assert client.hears(UNDONE) == []
     (event,) = client.hears(download(6, BatchState.STEADY, 2, 6, latest=7))
@@ -279,6 +299,7 @@ def test_refused_writes_are_reported_when_they_are_undone(scenario: str) -> None
     assert undone.reaction.keeps_session
 
 
+@pytest.mark.scenario(53)
 def test_refused_writes_without_compensation_are_reported_at_once() -> None:
     """230 of asymmetric classes (flx.md §2.8, §7.5 scenario 53)."""
     client = Client().sync()
@@ -301,22 +322,24 @@ def test_a_session_that_must_bind_again_does(  # the server's way to apply a cha
 
 
 @pytest.mark.parametrize(
-    "messages",
+    "message",
     [
-        [download(5, BatchState.LAST, 3, 5)],
-        [download(5, BatchState.STEADY, 3)],
-        [QueryError(1, 226, "no", 2)],
-        [QueryError(1, 226, "no", 9)],
-        [download(3)],
-        [download(5, BatchState.STEADY, 2, 3)],
-        [download(5, BatchState.STEADY, 2, 6)],
+        download(5, BatchState.LAST, 3, 5),
+        download(5, BatchState.STEADY, 3),
+        QueryError(1, 226, "no", 2),
+        QueryError(1, 226, "no", 9),
+        download(3),
+        download(5, BatchState.STEADY, 2, 3),
+        download(5, BatchState.STEADY, 2, 6),
     ],
 )
-def test_what_breaks_the_protocol_is_refused(messages: list[Any]) -> None:
+def test_what_breaks_the_protocol_is_refused(message: Any) -> None:
     """Unknown query versions, errors for sets in force, cursors that go back (flx.md §0 rules 4 and 8)."""
     client = Client().sync()
     with pytest.raises(ProtocolError):
-        client.hears(*messages)
+        client.connection.receive(encode(message))
+    with pytest.raises(RuleBroken):
+        client.hears(message)
 
 
 def test_equal_server_versions_are_legal() -> None:
@@ -338,3 +361,57 @@ def test_each_mode_has_its_own_sessions() -> None:
         ClientConnection().add_flexible_session(KNOWN, ACTIVE)
     with pytest.raises(ProtocolError):
         ClientConnection(is_flexible=True).add_session("/x", KNOWN)
+
+
+@pytest.mark.scenario(61)
+def test_a_fresh_copy_uploads_nothing() -> None:
+    """The session of a client reset sends its queries at once, and not even acknowledgements (flx.md §5.2)."""
+    client = Client(KNOWN, FileQueries(QuerySet(0), True, (QuerySet(1, '{"A":"(x == 1)"}', 9),)), reason=1)
+    assert client.says() == ["BIND session=1 reason=1 need_ident=0", "FlexibleIdent", "Mark(session=1, request=1)"]
+    (event,) = client.hears(download(5, query=0))
+    client.stores(event, 7)
+    client.hears(Mark(1, 1))
+    assert client.says() == [
+        'QueryChange(session=1, version=1, query=\'{"A":"(x == 1)"}\')',
+        "Mark(session=1, request=2)",
+    ]
+    (event,) = client.hears(download(9, BatchState.LAST, 1, 9))
+    client.stores(event, 9)
+    assert client.hears(Mark(1, 2)) == [MarkReached(client.session, 2), QueriesCompleted(client.session, 1)]
+    assert client.says() == []
+    assert client.events() == []
+
+
+@pytest.mark.scenario(45)
+@pytest.mark.parametrize(
+    ("code", "action", "kind", "follow_up"),
+    [
+        (299, "ClientReset", ClientResetRequired, FollowUp.CLIENT_RESET),
+        (299, "ApplicationBug", SessionError, FollowUp.NOTHING),
+        (201, "SomethingNew", SessionError, FollowUp.NOTHING),
+        *((code, "ClientReset", ClientResetRequired, FollowUp.CLIENT_RESET) for code in (208, 209, 211)),
+    ],
+)
+def test_the_action_counts_not_the_code(code: int, action: str, kind: type[SessionError], follow_up: FollowUp) -> None:
+    """Codes and actions that nobody knows are final errors; the text is the server's (flx.md §1.9)."""
+    client = Client().sync()
+    client.connection.receive(encode(JsonError(1, code, "words of the server", action)))
+    (event,) = client.events()
+    assert isinstance(event, SessionFailed)
+    assert type(event.reaction.error) is kind
+    assert "words of the server" in str(event.reaction.error)
+    assert (event.reaction.follow_up, event.reaction.retries) == (follow_up, False)
+
+
+@pytest.mark.scenario(45)
+def test_a_code_of_the_connection_is_not_about_a_session() -> None:
+    """199 with a session breaks the protocol (flx.md §1.9)."""
+    with pytest.raises(ProtocolError):
+        Client().sync().connection.receive(encode(JsonError(1, 199, "what?", "Transient", try_again=True)))
+
+
+@pytest.mark.scenario(76)
+def test_an_application_without_versions_says_0() -> None:
+    """BIND carries the schema version and the reason (flx.md §1.2)."""
+    client = Client(FileState(), FileQueries())
+    assert client.connection.next_message() == b'bind 1 37 0 1 0\n{"schemaVersion":0,"sessionReason":0}'

@@ -75,6 +75,7 @@ def test_messages_from_the_server(message: ServerMessage, data: bytes) -> None:
     assert parse_from_server(data, is_flexible=True) == message
 
 
+@pytest.mark.scenario(3)
 @pytest.mark.parametrize("number", ["3"])
 def test_scenario_3_the_newest_flexible_version_is_offered_first(number: str) -> None:
     """flx.md §7.1: the list starts with the prefix of the mode and the newest number."""
@@ -117,6 +118,7 @@ COMPENSATION = Compensation(
 )
 
 
+@pytest.mark.scenario(35)
 def test_refused_writes_are_listed_with_their_keys() -> None:
     """231 names the versions and, per object, class, key and reason (flx.md §1.10)."""
     message = compensation_message(1, COMPENSATION)

@@ -138,6 +138,7 @@ def test_an_older_program_is_refused(old_file: Path) -> None:
         open_second(old_file, schema_version=0, migration=None)
 
 
+@pytest.mark.scenario(77)
 def test_a_new_file_takes_the_version_without_migration(path: Path) -> None:
     """A new file gets the declared schema version, and no migration runs."""
 
@@ -204,6 +205,7 @@ def test_what_no_migration_can_do_starts_over_too(path: Path, other: Any) -> Non
         assert len(realm.objects(other)) == 0
 
 
+@pytest.mark.scenario(77)
 def test_a_synchronised_realm_accepts_additions_only(old_file: Path) -> None:
     """Changed types cannot be merged, so a realm that records changesets refuses them (features.md part 2)."""
 

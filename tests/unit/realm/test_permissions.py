@@ -87,6 +87,7 @@ def test_other_schemas_stay_as_declared(tmp_path: Path) -> None:
         assert len(realm.schema.classes) == 6
 
 
+@pytest.mark.scenario(87)
 def test_everything_is_allowed_before_permissions_arrive(realm: hl.Realm) -> None:
     """A client that has never synchronised knows of no restriction (flx.md §3.5)."""
     assert names(realm.privileges()) == {READ, UPDATE, SET, SCHEMA}

@@ -30,6 +30,7 @@ def realm(path: Path, changesets: list[bytes]) -> Iterator[hl.Realm]:
         yield opened
 
 
+@pytest.mark.scenario(12)
 def test_objects_need_a_subscription_to_their_class(realm: hl.Realm, changesets: list[bytes]) -> None:
     """A new object of a class that nobody asks for is refused, however it is made; nothing changes (12)."""
     for make in (
@@ -59,6 +60,7 @@ def test_objects_need_a_subscription_to_their_class(realm: hl.Realm, changesets:
     assert company.website == "y"
 
 
+@pytest.mark.scenario(12, 82)
 def test_linked_classes_come_along(realm: hl.Realm) -> None:
     """With the closure of links, and along included paths, objects of those classes may be made too; embedded always."""
     with realm.write():
@@ -84,6 +86,7 @@ def test_refused_subscriptions_do_not_count(realm: hl.Realm) -> None:
         realm.add(Person(name="a"))
 
 
+@pytest.mark.scenario(85)
 def test_delete_all_takes_what_is_here(realm: hl.Realm, changesets: list[bytes]) -> None:
     """Deleting all objects of a class deletes those that are visible here, one by one (85)."""
     realm.objects(Company).subscribe()
@@ -141,6 +144,7 @@ ASYMMETRIC: list[tuple[Callable[[hl.Realm], object], str]] = [
 ]
 
 
+@pytest.mark.scenario(49)
 @pytest.mark.parametrize(("again", "words"), ASYMMETRIC)
 def test_asymmetric_keys_occur_once(path: Path, again: Callable[[hl.Realm], object], words: str) -> None:
     """Adding the same key twice in one transaction is refused, whatever `update` says (49)."""
@@ -150,6 +154,7 @@ def test_asymmetric_keys_occur_once(path: Path, again: Callable[[hl.Realm], obje
             again(realm)
 
 
+@pytest.mark.scenario(47, 48, 49, 50, 51)
 def test_asymmetric_objects_are_only_added(path: Path) -> None:
     """They need no subscription, may hold embedded objects and links, and can be neither read nor deleted (47 to 51)."""
     changesets: list[bytes] = []

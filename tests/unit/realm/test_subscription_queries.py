@@ -160,6 +160,7 @@ PEOPLE: list[tuple[Callable[[hl.Results[Person]], hl.Results[Person]], str]] = [
 ]
 
 
+@pytest.mark.scenario(79)
 @pytest.mark.parametrize(("make", "text"), PEOPLE, ids=[text for _, text in PEOPLE])
 def test_texts(people: hl.Realm, make: Callable[[hl.Results[Person]], hl.Results[Person]], text: str) -> None:
     """The text of results says the same as they do, with constants in it and without an order (79)."""
@@ -233,6 +234,7 @@ REFUSED: list[tuple[Callable[[hl.Realm], hl.Results[Any]], str]] = [
 ]
 
 
+@pytest.mark.scenario(79)
 @pytest.mark.parametrize(("make", "words"), REFUSED, ids=[words for _, words in REFUSED])
 def test_what_cannot_be_asked(people: hl.Realm, make: Callable[[hl.Realm], hl.Results[Any]], words: str) -> None:
     """Results that depend on their order, or are too long as text, are refused with what to do instead (79)."""
@@ -253,6 +255,7 @@ def test_strange_texts_come_through(people: hl.Realm) -> None:
 # -- include -------------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(82)
 def test_included_paths(work: hl.Realm) -> None:
     """Paths along backlinks are kept in the file's names, sorted and once each, also behind links (82)."""
     written = ["tasks.notes", "@links.Task.owner", "tasks", "tasks.helpers"]
@@ -266,6 +269,7 @@ def test_included_paths(work: hl.Realm) -> None:
 INCLUDES = ["title", "owner", "owner.name", "tasks", "@links", "@links.Task", "@links.Task.title", "@links.Nobody.x", "owner.tasks.title", "", "a b", "notes[0].tasks", "owner.tasks.@count"]  # fmt: skip
 
 
+@pytest.mark.scenario(82)
 @pytest.mark.parametrize("path", INCLUDES)
 def test_bad_included_paths(work: hl.Realm, path: str) -> None:
     """A path that leads nowhere, to a value, or along no backlink is refused when subscribing (82)."""

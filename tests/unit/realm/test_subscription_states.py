@@ -22,6 +22,7 @@ def realm(path: Path) -> Iterator[hl.Realm]:
         yield opened
 
 
+@pytest.mark.scenario(84)
 def test_observing_tells_each_state_once(realm: hl.Realm) -> None:
     """An observer hears the present state and each other one, no state twice, and no old complete (84)."""
     people = realm.objects(Person)

@@ -37,6 +37,7 @@ def realm(path: Path, changesets: list[bytes]) -> Iterator[hl.Realm]:
 # -- subscribing ---------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(2, 19)
 def test_a_new_realm_asks_for_nothing(realm: hl.Realm) -> None:
     """A query-based realm begins without subscriptions, with set 0 (scenarios 2, 19)."""
     assert len(realm.subscriptions) == 0
@@ -44,6 +45,7 @@ def test_a_new_realm_asks_for_nothing(realm: hl.Realm) -> None:
     assert latest(realm).version == 0
 
 
+@pytest.mark.scenario(79, 86)
 def test_subscribing_makes_a_set(realm: hl.Realm, changesets: list[bytes]) -> None:
     """Subscribing commits at once: a set of its own, which names the commit's version; nothing is uploaded (79, 86)."""
     before = realm.version
@@ -64,6 +66,7 @@ def test_subscribing_makes_a_set(realm: hl.Realm, changesets: list[bytes]) -> No
     assert realm.subscriptions["adults"] == subscription
 
 
+@pytest.mark.scenario(79)
 def test_several_queries_are_joined(realm: hl.Realm) -> None:
     """Queries on one class and on several are asked for together, each once (79)."""
     people = realm.objects(Person)
@@ -83,6 +86,7 @@ def test_several_queries_are_joined(realm: hl.Realm) -> None:
     assert len(realm.subscriptions) == 5
 
 
+@pytest.mark.scenario(86)
 def test_subscribing_inside_a_transaction(realm: hl.Realm) -> None:
     """What one write transaction subscribes to and removes is one set, of its commit, or of none if it fails (86)."""
     old = realm.objects(Company).subscribe("old")
@@ -122,6 +126,7 @@ def test_a_failed_block_changes_nothing(realm: hl.Realm) -> None:
     assert [one.name for one in realm.subscriptions] == ["kept"]
 
 
+@pytest.mark.scenario(80)
 def test_the_same_is_one_subscription(realm: hl.Realm) -> None:
     """Subscribing to the same again gives the same subscription, refreshed, without asking the server (80)."""
     adults = realm.objects(Person).filter("age >= 18")
@@ -138,6 +143,7 @@ def test_the_same_is_one_subscription(realm: hl.Realm) -> None:
     assert first.expires == first.updated + timedelta(days=1)
 
 
+@pytest.mark.scenario(80)
 def test_names_stand_for_one_query(realm: hl.Realm) -> None:
     """Another query needs update=True, another class another name; what is refused changes nothing (80)."""
     people = realm.objects(Person)
@@ -159,6 +165,7 @@ def test_names_stand_for_one_query(realm: hl.Realm) -> None:
     assert first.ttl is None
 
 
+@pytest.mark.scenario(19)
 def test_without_a_name(realm: hl.Realm) -> None:
     """A subscription without a name is found by class and query, and by its handle (19)."""
     people = realm.objects(Person)
@@ -171,6 +178,7 @@ def test_without_a_name(realm: hl.Realm) -> None:
     assert realm.subscriptions["[Person] age > 2"] == named
 
 
+@pytest.mark.scenario(81)
 def test_removing(realm: hl.Realm) -> None:
     """Subscriptions are removed by handle, by name, by class and all; handles without one are invalidated (81)."""
     people = realm.objects(Person)
@@ -209,6 +217,7 @@ STATES = [
 ]
 
 
+@pytest.mark.scenario(81)
 @pytest.mark.parametrize(("stored", "state"), STATES, ids=[state.name for state, _ in STATES])
 def test_states(realm: hl.Realm, stored: SetState, state: str) -> None:
     """What became of the set is the state of the subscription, which in each of them can be removed (81)."""
@@ -251,6 +260,7 @@ def test_a_second_subscription_to_the_same_is_complete_at_once(realm: hl.Realm) 
     assert (latest(realm).version, latest(realm).state) == (1, SetState.COMPLETE)
 
 
+@pytest.mark.scenario(6)
 def test_subscriptions_survive(path: Path) -> None:
     """Named and unnamed subscriptions and their states are there again when the file is opened (6)."""
     with hl.Realm.open(configuration(path)) as realm:
@@ -328,6 +338,7 @@ def test_frozen_realms_are_only_looked_at(realm: hl.Realm) -> None:
 # -- life ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(83)
 def test_time_to_live(path: Path) -> None:
     """What was not subscribed to for its time to live is gone at the next subscribe or opening (83)."""
 
@@ -356,6 +367,7 @@ def test_time_to_live(path: Path) -> None:
         assert latest(realm).version == before + 1
 
 
+@pytest.mark.scenario(83)
 def test_subscribing_again_prolongs(realm: hl.Realm) -> None:
     """A new time to live replaces the old one, and counts from now (83)."""
     people = realm.objects(Person)
@@ -373,6 +385,7 @@ def one_day_ahead_ms() -> int:
 # -- initial subscriptions -----------------------------------------------------------------------
 
 
+@pytest.mark.scenario(30)
 def test_initial_subscriptions(path: Path) -> None:
     """They are made in one set when the file is new, before the initial data, and not again (30)."""
     calls = []
@@ -393,6 +406,7 @@ def test_initial_subscriptions(path: Path) -> None:
     assert len(calls) == 1
 
 
+@pytest.mark.scenario(30)
 def test_initial_subscriptions_run_again(path: Path) -> None:
     """With rerun_on_open they run when a process opens the file, not for its further instances (30)."""
     ages = iter(range(9))

@@ -24,6 +24,7 @@ def store(tmp_path: Path) -> Store:
     return opened
 
 
+@pytest.mark.scenario(29)
 def test_parts_add_up_until_they_are_dropped(store: Store) -> None:
     """Entries come back as they were, in order; the cursors come with the last part."""
     bootstraps = PendingBootstraps(store.connection)

@@ -57,6 +57,7 @@ def test_tables_exist_where_they_were_made(tmp_path: Path, store: Store, sets: S
     assert sets.latest().version == 1
 
 
+@pytest.mark.scenario(19)
 def test_a_new_file_waits_for_the_schema(sets: SubscriptionSets) -> None:
     """Set 0 is empty, pending, and the active and the newest one."""
     zero = StoredSet(0, SetState.PENDING, 0, 0, "", "{}")
@@ -66,6 +67,7 @@ def test_a_new_file_waits_for_the_schema(sets: SubscriptionSets) -> None:
     assert sets.get(1) is None
 
 
+@pytest.mark.scenario(19)
 def test_sets_grow(store: Store, sets: SubscriptionSets) -> None:
     """Each set has the next version, holds what it was given, and changes nothing of the sets before."""
     assert [add(store, one("a")), add(store, one("a"), one("b")), add(store, one("b"))] == [1, 2, 3]
@@ -74,6 +76,7 @@ def test_sets_grow(store: Store, sets: SubscriptionSets) -> None:
     assert [pending.version for pending in sets.pending()] == [0, 1, 2, 3]
 
 
+@pytest.mark.scenario(19)
 def test_a_set_with_everything_supersedes_lower_ones(store: Store, sets: SubscriptionSets) -> None:
     """Sets below one that has its objects are gone, look-ups say superseded, and nothing of them stays in the file."""
     add(store, one("a"))
@@ -96,6 +99,7 @@ def test_a_set_with_everything_supersedes_lower_ones(store: Store, sets: Subscri
     assert store.connection.execute("SELECT count(*) FROM _subscriptions").fetchone() == (2,)
 
 
+@pytest.mark.scenario(10, 19)
 def test_a_refused_set_is_skipped(store: Store, sets: SubscriptionSets) -> None:
     """What the server refuses is neither pending nor active; later sets have higher versions (scenario 10)."""
     add(store, one("a", "bad"))
@@ -155,6 +159,7 @@ def test_names_and_times_change_without_a_new_set(store: Store, sets: Subscripti
     assert sets.subscriptions(1) == [later]
 
 
+@pytest.mark.scenario(19)
 @pytest.mark.parametrize("count", [0, 2])
 def test_a_client_reset_replaces_all_sets(store: Store, sets: SubscriptionSets, count: int) -> None:
     """After a client reset the file holds just the sets that were put into it, or set 0."""
@@ -168,6 +173,7 @@ def test_a_client_reset_replaces_all_sets(store: Store, sets: SubscriptionSets, 
     assert store.connection.execute("SELECT count(*) FROM _subscription_sets").fetchone() == (count or 1,)
 
 
+@pytest.mark.scenario(19)
 def test_several_stores_see_one_file(store: Store, sets: SubscriptionSets) -> None:
     """Sets that one connection commits are there for another once it looks at the newest snapshot."""
     other = Store.open(store.path, durable=False)

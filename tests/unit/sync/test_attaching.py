@@ -105,6 +105,7 @@ def test_asymmetric_objects_leave_with_the_upload(user: hl.SyncUser, tmp_path: P
         assert synced._store.tables["Report"].count() == 0
 
 
+@pytest.mark.scenario(54)
 def test_asymmetric_classes_need_a_query_based_realm(user: hl.SyncUser) -> None:
     """A fully synchronised realm refuses them where it is opened, before anything is made (flx.md §7 scenario 54)."""
     config = configuration(user, [Company, Report])

@@ -21,11 +21,14 @@ from hinterland.changeset.instructions import (
     SetInsert,
     Update,
 )
+from hinterland.errors import ClientResetRequired
 from hinterland.store.applier import apply
 from hinterland.store.export import describe_state
 from hinterland.store.store import Store
+from hinterland.sync.client_reset import choose_mode
 from hinterland.sync.difference import differences, missing_schema
 from hinterland.sync.recovery import replay
+from hinterland.sync.settings import ResetMode
 from hinterland.values import ClassKind, CollectionType, Link, PropertyType, Special
 
 SINGLE, LIST, SET, DICTIONARY = (
@@ -125,6 +128,7 @@ def become(live: Store, fresh: Store) -> int:
     return count
 
 
+@pytest.mark.scenario(64, 71)
 @pytest.mark.parametrize("swapped", [False, True], ids=["to rich", "from rich"])
 @pytest.mark.parametrize(("_", "other"), OTHERS, ids=[case[0] for case in OTHERS])
 def test_the_differences_make_the_states_equal(
@@ -152,6 +156,7 @@ def test_objects_keep_their_rows(make: Callable[..., Store]) -> None:
     assert row == live.tables["Task"].find(1)
 
 
+@pytest.mark.scenario(67)
 def test_classes_of_the_live_file_stay(make: Callable[..., Store]) -> None:
     """The application's schema may be ahead of the server's; it is uploaded again."""
     live, fresh = make("live", *SCHEMA, CreateObject("Task", 1)), make("fresh", SCHEMA[0])
@@ -173,6 +178,7 @@ def again(live: Store, *instructions: Instruction) -> list[Instruction]:
     return kept.instructions
 
 
+@pytest.mark.scenario(71)
 def test_local_changes_that_fit_are_made_again(make: Callable[..., Store]) -> None:
     """Nothing is lost when nothing contradicts (features.md §3.9, recovery rules)."""
     live = make("live", *SCHEMA, *RICH)
@@ -185,6 +191,8 @@ def test_local_changes_that_fit_are_made_again(make: Callable[..., Store]) -> No
 RECOVERIES: list[tuple[str, Instruction, Instruction | None]] = [
     ("deletes win", Update("Task", 404, "title", [], "x"), None),
     ("insert beyond the end", insert("steps", [5], "x", 5), insert("steps", [2], "x", 2)),
+    ("append to a longer list", insert("steps", [1], "x", 1), insert("steps", [2], "x", 2)),
+    ("insert into a longer list", insert("steps", [0], "x", 1), insert("steps", [0], "x", 2)),
     ("insert into a shorter list", insert("steps", [1], "x", 9), insert("steps", [1], "x", 2)),
     ("erase what is gone", ArrayErase("Task", 1, "steps", [7], 9), None),
     ("erase from a shorter list", ArrayErase("Task", 1, "steps", [1], 9), ArrayErase("Task", 1, "steps", [1], 2)),
@@ -194,6 +202,7 @@ RECOVERIES: list[tuple[str, Instruction, Instruction | None]] = [
 ]
 
 
+@pytest.mark.scenario(71)
 @pytest.mark.parametrize(("_", "instruction", "expected"), RECOVERIES, ids=[case[0] for case in RECOVERIES])
 def test_the_rest_is_fitted_or_left_out(
     make: Callable[..., Store], _: str, instruction: Instruction, expected: Instruction | None
@@ -206,3 +215,51 @@ def test_the_rest_is_fitted_or_left_out(
     assert kept[0] == update("title", "before")
     assert kept[1:-1] == ([] if expected is None else [expected])
     assert '"title":"after"' in describe_state(live)
+
+
+@pytest.mark.scenario(69)
+@pytest.mark.parametrize(
+    ("kind", "local", "text"),
+    [
+        (Special.LIST, insert("any", [2], "mine", 2), '"any":["mine"]'),
+        (Special.DICTIONARY, update("any", "mine", ["new"]), '"any":{"new":"mine"}'),
+    ],
+)
+def test_what_was_added_to_a_cleared_collection_is_all_there_is(
+    make: Callable[..., Store], kind: Special, local: Instruction, text: str
+) -> None:
+    """Others cleared a list or dictionary in a Mixed value, to which something was added here."""
+    live = make("live", *SCHEMA, CreateObject("Task", 1), update("any", kind))
+    again(live, local)
+    assert text in describe_state(live)
+
+
+@pytest.mark.scenario(70)
+@pytest.mark.parametrize(
+    ("mode", "may_recover", "previous", "recovers"),
+    [
+        ("manual", True, "", None),
+        ("discard_local", True, "", False),
+        ("discard_local", False, "", False),
+        ("recover", True, "", True),
+        ("recover", False, "", None),
+        ("recover_or_discard", True, "", True),
+        ("recover_or_discard", False, "", False),
+        ("discard_local", True, "discard", None),
+        ("recover", True, "discard", None),
+        ("recover_or_discard", True, "discard", None),
+        ("recover", True, "recover", None),
+        ("recover_or_discard", True, "recover", False),
+        ("discard_local", True, "recover", False),
+    ],
+)
+def test_a_reset_that_did_not_help_is_not_repeated(
+    mode: ResetMode, may_recover: bool, previous: str, recovers: bool | None
+) -> None:
+    """What the application, the server and the attempt before allow; None where only the application can go on."""
+    cause = ClientResetRequired(208, "start over", "ClientReset")
+    if recovers is None:
+        with pytest.raises(ClientResetRequired):
+            choose_mode(mode, previous, cause, may_recover=may_recover)
+    else:
+        assert choose_mode(mode, previous, cause, may_recover=may_recover) is recovers
