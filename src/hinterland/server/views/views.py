@@ -278,12 +278,16 @@ class Views:
         return kept, again
 
     def _misjudged(self, kept: list[Step], own: list[OwnRow]) -> set[ObjectName]:
-        """Return the objects for which a client's own versions mean something else under an earlier view."""
+        """Return the objects for which a client's own versions mean something else under an earlier view.
+
+        That includes those that it made and that only the later view selects: nothing has taken them away from it.
+        """
         found: set[ObjectName] = set()
         versions = {row.version for row in own}
+        groups = kept[-1].groups if kept else frozenset()
         for row in own:
             found |= touched_names(decode(row.correction).instructions)
-        groups = kept[-1].groups if kept else frozenset()
+            found |= {name for name in self.integrator.made_in(row.version) if not self.integrator.sees(groups, name)}
         for entry in self._tables.log((EVERYBODY, *groups), min(versions) - 1, max(versions)):
             if entry.version in versions:
                 found.update(decode_names(entry.arrived))
