@@ -457,7 +457,7 @@ def changes(operations: Sequence[Operation], size: int) -> list[Instruction]:
 
 
 @pytest.mark.scenario(71)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(remote=OPERATIONS, local=OPERATIONS)
 def test_all_changes_of_a_list_have_a_result(
     tmp_path_factory: pytest.TempPathFactory, remote: list[Operation], local: list[Operation]
