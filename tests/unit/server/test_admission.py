@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any, cast
 
 import pytest
@@ -13,7 +15,7 @@ from hinterland.protocol.messages import Mark, QueryChange, encode
 from hinterland.protocol.server_flexible_session import Bootstrap, BootstrapPart, FlexibleSession, ViewChange
 from hinterland.server.admission import Admission, Waiting
 
-PART = BootstrapPart(b"", 0, 0, 1.0)
+PART = BootstrapPart(b"x", 1, 0, 1.0)
 
 
 class Desk:
@@ -26,6 +28,8 @@ class Desk:
         self.scripts = [Script() for _ in range(sessions)]
         self.sessions: list[FlexibleSession] = [script.syncing() for script in self.scripts]
         self.done: list[tuple[int, str]] = []
+        self.asked: list[deque[int]] = [deque() for _ in range(sessions)]
+        self.versions = count(3)
 
     def later(self, delay_s: float, act: Callable[[], object]) -> asyncio.TimerHandle:
         """Keep a timer for the test to fire."""
@@ -45,13 +49,16 @@ class Desk:
 
     def ask(self, number: int) -> None:
         """Let a session ask for another view."""
-        self.scripts[number].send(encode(QueryChange(1, 3, "{}")))
+        version = next(self.versions)
+        self.asked[number].append(version)
+        self.scripts[number].send(encode(QueryChange(1, version, "{}")))
         self.carry_out(number)
 
     def answer(self, number: int, parts: int) -> None:
         """Give a session its view; a bootstrap is sent up to where the client has to read."""
-        bootstrap = Bootstrap(3, 6, 555, 4, [PART] * parts) if parts else None
-        self.sessions[number].view_changed(ViewChange(3, bootstrap, problem="" if parts else "no"))
+        version = self.asked[number].popleft()
+        bootstrap = Bootstrap(version, 6, 555, 4, [PART] * parts) if parts else None
+        self.sessions[number].view_changed(ViewChange(version, bootstrap, problem="" if parts else "no"))
         self.admission.answered(self.sessions[number])
 
     def read(self, number: int) -> None:

@@ -20,6 +20,7 @@ from hinterland.changeset.instructions import (
     AddColumn,
     AddTable,
     Changeset,
+    CreateObject,
     EraseColumn,
     EraseObject,
     EraseTable,
@@ -467,6 +468,16 @@ class ViewIntegrator(Integrator):
             )
             for row in rows
         )
+
+    def made_in(self, version: int) -> set[ObjectName]:
+        """Return the objects that a version creates, but for those that clients do not keep."""
+        made = {
+            ObjectName(one.class_name, one.key) for one in self._changeset(version) if isinstance(one, CreateObject)
+        }
+        classes = self._store.schema.classes
+        return {
+            name for name in made if name.class_name in classes and classes[name.class_name].kind is ClassKind.TOP_LEVEL
+        }
 
     def _changeset(self, version: int) -> Changeset:
         changeset = self._parsed.get((0, version))

@@ -36,7 +36,7 @@ from hinterland.server.views.bootstraps import BootstrapContent, bootstrap_conte
 from hinterland.server.views.closures import ClassView
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.integrator import ViewIntegrator
-from hinterland.server.views.limits import ViewLimits, check_size
+from hinterland.server.views.limits import ViewLimits, check_count, check_size
 from hinterland.server.views.projection import SCHEMA, touched_names
 from hinterland.server.views.queries import (
     QueryRefusedError,
@@ -206,9 +206,11 @@ class Views:
         if current is None and job.resume_at:
             return None
         try:
+            if not is_same:
+                check_size(job.query, self._limits)
             queries = parse_queries(job.query, self._store.schema)
             if not is_same:
-                check_size(job.query, (one.text for one in queries), self._limits)
+                check_count((one.text for one in queries), self._limits)
             groups = self._asking.groups_for(client.user, queries, is_new=not is_same, is_strict=job.resume_at is None)
         except QueryRefusedError as error:
             return ViewChange(job.query_version, problem=str(error))
@@ -276,12 +278,16 @@ class Views:
         return kept, again
 
     def _misjudged(self, kept: list[Step], own: list[OwnRow]) -> set[ObjectName]:
-        """Return the objects for which a client's own versions mean something else under an earlier view."""
+        """Return the objects for which a client's own versions mean something else under an earlier view.
+
+        That includes those that it made and that only the later view selects: nothing has taken them away from it.
+        """
         found: set[ObjectName] = set()
         versions = {row.version for row in own}
+        groups = kept[-1].groups if kept else frozenset()
         for row in own:
             found |= touched_names(decode(row.correction).instructions)
-        groups = kept[-1].groups if kept else frozenset()
+            found |= {name for name in self.integrator.made_in(row.version) if not self.integrator.sees(groups, name)}
         for entry in self._tables.log((EVERYBODY, *groups), min(versions) - 1, max(versions)):
             if entry.version in versions:
                 found.update(decode_names(entry.arrived))
