@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.integration.sync_world import TIMEOUT_S, Task, World, eventually, exchange, state, world, write
 
+import hinterland as hl
 from hinterland.errors import ClientResetRequired, HinterlandError
 from hinterland.realm.realm import Realm
 from hinterland.store.client_history import ClientHistory
@@ -17,6 +18,14 @@ from hinterland.sync import ClientReset
 from hinterland.sync.session import SessionRegistry
 
 __all__ = ["world"]
+
+
+class Plan(hl.Object):
+    """Steps in their order."""
+
+    name: str = hl.field(primary_key=True)
+    added: hl.List[int]
+    removed: hl.List[int]
 
 
 def diverge(world: World, realm: Realm, **options: Any) -> None:
@@ -196,3 +205,43 @@ def test_an_encrypted_realm_synchronises_and_is_reset(world: World) -> None:
     SessionRegistry.stop_all()
     for file in Path(realm.path).parent.glob("*"):
         assert b"changed offline" not in file.read_bytes()
+
+
+@pytest.mark.scenario(71)
+def test_lists_are_recovered_on_what_others_made_of_them(world: World) -> None:
+    """What was appended follows the server's elements; a list that lost an old one becomes the local list."""
+    user = world.user("ada")
+    realm = world.open(user, schema=[Plan], client_reset=ClientReset.recover())
+    with realm.write():
+        realm.add(Plan(name="plan", added=[1, 2], removed=[1, 2]))
+    exchange(realm)
+    world.server.stop()
+    eventually(lambda: realm.session.connection != "connected", "the loss of the connection")
+    backup = world.folder / "backup"
+    shutil.copytree(world.folder / "server", backup)
+    world.start()
+    with realm.write():
+        realm.object(Plan, "plan").added.append(3)
+    exchange(realm)
+    realm.session.pause()
+    with realm.write():
+        plan = realm.object(Plan, "plan")
+        plan.added.append(4)
+        plan.added[-1] = 5
+        del plan.removed[0]
+    world.server.stop()
+    shutil.rmtree(world.folder / "server")
+    shutil.copytree(backup, world.folder / "server")
+    world.start()
+    other = world.open(world.user("bob"), schema=[Plan], download=True)
+    with other.write():
+        theirs = other.object(Plan, "plan")
+        theirs.added.append(9)
+        theirs.removed.append(9)
+    exchange(other)
+
+    realm.session.resume()
+    exchange(realm, other)
+
+    assert (list(plan.added), list(plan.removed)) == ([1, 2, 9, 5], [2])
+    assert state(realm) == state(other)

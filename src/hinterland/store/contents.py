@@ -5,7 +5,7 @@ Source: spec merge.md §1.7, flx.md §2.3, §2.4.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hinterland.changeset.instructions import (
@@ -20,12 +20,20 @@ from hinterland.changeset.instructions import (
     Update,
 )
 from hinterland.schema.types import ClassSchema, Property
+from hinterland.store.places import WholeCollection, resolve
 from hinterland.store.side_table import DictionaryTable, ListTable
 from hinterland.store.store import Store
 from hinterland.store.table import Column, Table
 from hinterland.values import CollectionType, Key, Link, PropertyType, Special
 
-__all__ = ["add_column", "add_table", "creation_instructions", "property_instructions", "schema_instructions"]
+__all__ = [
+    "add_column",
+    "add_table",
+    "creation_instructions",
+    "list_instructions",
+    "property_instructions",
+    "schema_instructions",
+]
 
 
 def schema_instructions(classes: Iterable[ClassSchema]) -> list[Instruction]:
@@ -72,6 +80,29 @@ def property_instructions(store: Store, class_name: str, key: Key, row: int, fie
     return list(_Reader(store, class_name, key, field).property(store.tables[class_name], row, field, []))
 
 
+def list_instructions(
+    store: Store, class_name: str, key: Key, field: str, path: Sequence[str | int]
+) -> list[Instruction] | None:
+    """Return the instructions that give a list, wherever in the object it lies, the elements that it has.
+
+    None if there is no list.
+    """
+    table = store.tables.get(class_name)
+    row = None if table is None else table.find(key)
+    if table is None or row is None:
+        return None
+    place = resolve(table, row, field, path)
+    reader = _Reader(store, class_name, key, field)
+    clear = Clear(class_name, key, field, list(path), CollectionType.LIST)
+    if isinstance(place, WholeCollection):
+        side, owner = place.side, place.owner
+        return [clear, *reader.elements(side, owner, list(path))] if isinstance(side, ListTable) else None
+    if isinstance(place, str) or not place.is_mixed or not place.is_present():
+        return None
+    value = place.get_mixed()
+    return [clear, *reader.tree_content(value, list(path))] if isinstance(value, list) else None
+
+
 class _Reader:
     """Says by which instructions a property gets the value that it has."""
 
@@ -92,8 +123,7 @@ class _Reader:
         if not path and not self._is_new:  # otherwise the embedded object is new, and its collections are empty
             yield Clear(*self._where, [], side.property.collection)
         if isinstance(side, ListTable):
-            for index, raw in enumerate(side.values(row)):
-                yield from self._element(side, raw, [*path, index], index)
+            yield from self.elements(side, row, path)
         elif isinstance(side, DictionaryTable):
             for key, raw in side.items(row):
                 yield from self.single(side, raw, side.child is not None, [*path, key])
@@ -116,6 +146,11 @@ class _Reader:
                 yield Update(*self._where, path, Special.OBJECT_VALUE)
                 yield from self._embedded(holder, raw, path)
 
+    def elements(self, side: ListTable, row: int, path: list[Step]) -> Iterator[Instruction]:
+        """Yield the insertions of the elements of a list, which lies at `path`."""
+        for index, raw in enumerate(side.values(row)):
+            yield from self._element(side, raw, [*path, index], index)
+
     def _element(self, side: ListTable, raw: Any, path: list[Step], index: int) -> Iterator[Instruction]:
         if side.child is not None:
             yield ArrayInsert(*self._where, path, Special.OBJECT_VALUE, index)
@@ -124,7 +159,7 @@ class _Reader:
         value = None if raw is None else self._payload(side, raw)
         if isinstance(value, (list, dict)):
             yield ArrayInsert(*self._where, path, _special(value), index)
-            yield from self._tree_content(value, path)
+            yield from self.tree_content(value, path)
         else:
             yield ArrayInsert(*self._where, path, value, index)
 
@@ -136,11 +171,12 @@ class _Reader:
     def _tree(self, value: Any, path: list[Step]) -> Iterator[Instruction]:
         if isinstance(value, (list, dict)):
             yield Update(*self._where, path, _special(value))
-            yield from self._tree_content(value, path)
+            yield from self.tree_content(value, path)
         else:
             yield Update(*self._where, path, value)
 
-    def _tree_content(self, value: Any, path: list[Step]) -> Iterator[Instruction]:
+    def tree_content(self, value: Any, path: list[Step]) -> Iterator[Instruction]:
+        """Yield what fills a collection in a Mixed value, which lies at `path`."""
         if isinstance(value, dict):
             for key, item in value.items():
                 yield from self._tree(item, [*path, key])
@@ -149,7 +185,7 @@ class _Reader:
             is_tree = isinstance(item, (list, dict))
             yield ArrayInsert(*self._where, [*path, index], _special(item) if is_tree else item, index)
             if is_tree:
-                yield from self._tree_content(item, [*path, index])
+                yield from self.tree_content(item, [*path, index])
 
     def _payload(self, holder: Any, raw: Any) -> Any:
         if raw is None:

@@ -179,7 +179,7 @@ def _adopt(plan: ResetPlan, fresh_path: Path, recovers: bool) -> Refused | None:
             if not plan.refuses:  # who may not write may not bring classes either
                 again.append(_Again(0, unknown, min((entry.timestamp for entry in pending), default=0)))
             if recovers:
-                replayed = replay(transaction, (entry.changeset for entry in pending))
+                replayed = _replay(plan.path, transaction, pending)
                 again += (
                     _Again(entry.version, one, entry.timestamp) for entry, one in zip(pending, replayed, strict=True)
                 )
@@ -195,6 +195,16 @@ def _adopt(plan: ResetPlan, fresh_path: Path, recovers: bool) -> Refused | None:
         live.end_read()
         fresh.close()
     return refused
+
+
+def _replay(path: Path, transaction: WriteTransaction, pending: list[LocalEntry]) -> list[Changeset]:
+    """Make what was not uploaded again; a second reader sees the realm as it was before the transaction."""
+    local = Store.open(path, read_only=True, key=transaction.store.key)
+    try:
+        local.begin_read()
+        return replay(transaction, (entry.changeset for entry in pending), local)
+    finally:
+        local.close()
 
 
 class _Again(NamedTuple):
