@@ -230,6 +230,16 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     return iter([None])
 
 
+def test_a_wait_names_what_it_waited_for(world: World, ada: Realm, errors: list[Any]) -> None:
+    """Offline, a wait that takes too long tells which subscription, where, and the time that the program gave."""
+    realm = open_realm(world, "bob", errors)
+    world.server.stop()
+    subscription = realm.objects(Task).subscribe("mine")
+    with pytest.raises(TimedOutError, match=r"^the subscription 'mine' in .* after 0.25 s; the session is active"):
+        subscription.wait(timeout=0.25)
+    world.start()
+
+
 @pytest.mark.scenario(17)
 @pytest.mark.usefixtures("small_parts")
 def test_scenario_17_sets_are_committed_while_others_are_served(world: World, ada: Realm, errors: list[Any]) -> None:

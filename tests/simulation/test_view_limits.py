@@ -10,6 +10,7 @@ import pytest
 from tests.simulation.test_view_scenarios import ALL, NAME, Bench, create, matching, update, writer
 
 from hinterland.server.views.limits import ViewLimits
+from hinterland.values import Link
 
 DAY_S = 86_400
 LIMITS = ViewLimits(subscriptions_max=3, queries_bytes_max=300, scan_objects_max=1, absence_s=30 * DAY_S)
@@ -44,6 +45,43 @@ def test_queries_that_cost_too_much_are_refused(bench: Bench) -> None:
     client.subscribe(matching("int == 7", "int == 5"))
     bench.sync()
     assert set(bench.held(client)) == {1, 3}
+
+
+def test_queries_that_go_far_cost_others_nothing(tmp_path: Path) -> None:
+    """What follows links over many steps is followed back when others write, however many they are."""
+    bench = Bench(tmp_path)
+    other = writer(bench)
+    far = ("ANY " + "@links.TopLevel.link.link." * 20 + "int > 4", "link." * 50 + "int > 4")
+    clients = [bench.client(matching(one)) for one in far]
+    bench.commit(other, *update(1, int=6, link=Link(NAME, 1)))
+    bench.sync()
+    assert [set(bench.held(client)) for client in clients] == [{1}, {1}]
+    bench.close()
+
+
+def test_queries_that_cannot_be_evaluated_are_refused(tmp_path: Path) -> None:
+    """Before anything is written; neither do they tell where the file is."""
+    bench = Bench(tmp_path)
+    writer(bench)
+    client = bench.client()
+    client.may_be_refused = True
+    inner = "".join(f"SUBQUERY(@links.TopLevel.link, $x{number}, " for number in range(20))
+    nested = inner + "int > 4" + ").@count > 0" * 20
+    steps = ("link", "@links.TopLevel.link")
+    ways = (".".join(steps[number >> bit & 1] for bit in range(8)) for number in range(256))
+    refused = {
+        matching(nested): "cannot be evaluated: parser stack overflow",
+        matching("link." * 70 + "int > 4"): "cannot be evaluated: at most 64 tables in a join",
+        matching(" AND ".join(f"ANY {way}.@links.TopLevel.link.int > 4" for way in ways)): "200 are allowed",
+    }
+    for text in refused:
+        client.subscribe(text)
+        bench.sync()
+    texts = client.refused.values()
+    assert [words in text for text, words in zip(texts, refused.values(), strict=True)] == [True] * 3, texts
+    assert counts(bench)["_groups"] == 1
+    assert str(tmp_path) not in "".join(texts)
+    bench.close()
 
 
 def test_refused_queries_leave_nothing_behind(bench: Bench) -> None:

@@ -38,7 +38,7 @@ def url(tmp_path: Path, page: str) -> Iterator[str]:
     server.stop()
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/accounts.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/accounts.md", "docs/subscriptions.md"])
 def test_pages_run_from_top_to_bottom(page: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A newcomer can paste the page's blocks, in their order, against a server of their own."""
     monkeypatch.chdir(tmp_path)

@@ -40,7 +40,6 @@ PARTLY = {
     4: "a query-based configuration has no partition value that could be refused",
     14: "the text of 225 names the class or property and what to do, not Atlas's developer mode",
     18: "the server stores points as the embedded objects that they are, and has no other rule that they could break",
-    54: "full synchronisation has no rule against asymmetric classes",
     66: "a class that contradicts the server's is an error in every mode: the program that declares it stays the same",
     71: "recovered changes of list elements are fitted by their position; lists are not copied as a whole",
     76: "nothing is migrated (75)",

@@ -204,9 +204,14 @@ class Policy:
                 return f"Invalid query: no permission to read the class {owner!r}"
             if name in access.hidden:
                 return f"Invalid query: no permission to read {owner}.{name}"
-        if not is_all_known and any(self.of(one.name).hidden for one in self.schema if one.kind is ClassKind.TOP_LEVEL):
-            return f"Invalid query: that on {class_name!r} may read properties that are hidden"
+        if not is_all_known and any(self._withholds(one) for one in self.schema):
+            return f"Invalid query: that on {class_name!r} may read classes or properties that are hidden"
         return None
+
+    def _withholds(self, one: ClassSchema) -> bool:
+        """Return whether there is something in all objects of a class that the user never gets to see."""
+        access = self.of(one.name)
+        return one.kind is not ClassKind.EMBEDDED and bool(access.is_closed or access.hidden)
 
     @property
     def can_add_classes(self) -> bool:

@@ -204,14 +204,20 @@ def _problems(role: Role, class_name: str, schema: Schema, where: str) -> list[s
     return found
 
 
-def _same(value: Any) -> Any:
-    return value
+_BLOB: Final = bytes(32)
+"""Stands for any value whose SQL form is a BLOB: what is compiled here is never run."""
+
+
+def _blob(value: Any) -> bytes:
+    return _BLOB
 
 
 class _Names:
     """A catalog without a file, to check names and types."""
 
-    codec: Final = Codec({PropertyType.MIXED: _same}, {PropertyType.MIXED: _same}, str, lambda kind, raw: str(raw))
+    codec: Final = Codec(
+        dict.fromkeys((PropertyType.MIXED, PropertyType.DECIMAL), _blob), {}, str, lambda kind, raw: str(raw)
+    )
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema

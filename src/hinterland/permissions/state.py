@@ -49,7 +49,10 @@ class AccessState(AclState, Protocol):
         """Return what a `__Permission` object says."""
 
     def holders(self, permission: Key, count_max: int) -> Sequence[Link]:
-        """Return objects in whose lists a `__Permission` is: also `__Class` and `__Realm` objects."""
+        """Return objects in whose lists a `__Permission` is, even one that does not exist.
+
+        Also `__Class` and `__Realm` objects.
+        """
 
     def matching(self, class_name: str, keys: Collection[Key], condition: Condition) -> set[Key]:
         """Return the keys of those of the objects that meet a condition.

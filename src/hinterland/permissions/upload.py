@@ -237,11 +237,16 @@ class UploadCheck:
         return bool(own & Privilege.SET_PERMISSIONS)
 
     def _may_change_permission(self, state: AccessState, key: Key, change: _Change) -> bool:
-        """Everybody may create permissions; changing one is changing all lists that it is in."""
-        if change.is_creation or not change.exists:
+        """Everybody may create permissions; changing one is changing all lists that it is in.
+
+        Lists may name one that was deleted, or is not there yet: whoever creates it changes these lists.
+        """
+        if not change.exists and not change.creates:
             return True
         change.entry = state.entry(key)
         holders = state.holders(key, HOLDERS_MAX + 1)
+        if not holders and not change.exists:
+            return True
         if not holders:
             needed = Privilege.DELETE if change.erases else Privilege.UPDATE
             return bool(self._policy.class_privileges(PERMISSION) & needed)
@@ -284,7 +289,7 @@ class UploadCheck:
         field_name = PERMISSIONS if is_system_class(class_name) else self._policy.of(class_name).acl
         links = [_linked(one) for one in change.edits if one.field == field_name]
         entries = [state.entry(link.key) for link in links if link is not None]
-        return not any(one is not None and one.privileges & change.withheld for one in entries)
+        return not any(one is None or one.privileges & change.withheld for one in entries)  # None may become anything
 
     # -- rules -----------------------------------------------------------------------------------
 

@@ -47,7 +47,9 @@ from hinterland.query.problems import caret
 
 __all__ = ["parse", "parse_path", "parse_region"]
 
-DEPTH_MAX = 100
+DEPTH_MAX = 50
+STEPS_MAX = 200
+"""Of one path; SQLite joins fewer tables."""
 OPERATIONS_MAX = 200
 _SHORT = 2000
 
@@ -410,6 +412,8 @@ class _Parser:
         else:
             steps = [self.name("a property or a value is needed here")]
         while True:
+            if len(steps) > STEPS_MAX:
+                raise self.problem(f"a path of more than {STEPS_MAX} steps")
             if self.accept("."):
                 token = self.token
                 if token.kind in ("@count", "@type"):

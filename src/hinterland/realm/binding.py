@@ -102,7 +102,8 @@ def synchronise(obj: ObjectBase) -> bool:
         else:
             image = None if binding.is_undone(stamp, obj._row) else binding.load(obj._row)
             if image is None:
-                raise InvalidObjectError(f"this {binding.title} was deleted")
+                also = "" if binding.realm._book is None else ", or is no longer part of what is subscribed to"
+                raise InvalidObjectError(f"this {binding.title} was deleted{also}")
             obj._image = image
         obj._stamp = current
     return False

@@ -162,6 +162,11 @@ class Configuration:
                 "Configuration: initial_subscriptions needs a query-based realm, as of"
                 " user.configuration(path, sync='query'); leave it out"
             )
+        if self.initial_subscriptions is not None and not callable(self.initial_subscriptions):
+            raise ConfigurationError(
+                "Configuration.initial_subscriptions is a function of the realm that subscribes to something, not"
+                f" {self.initial_subscriptions!r}"
+            )
         if self.rerun_on_open and self.initial_subscriptions is None:
             raise ConfigurationError("Configuration: rerun_on_open needs initial_subscriptions to run")
 

@@ -116,6 +116,8 @@ class FileCare:
         Raises:
             ValueTypeError: The document is malformed, or a value does not fit its property.
             SchemaError: The file has a property of another type.
+            NoSubscriptionError: The realm is query-based and no subscription asks for objects of a class; what was
+                committed before the first of them stays.
         """
         from hinterland.store.json_import import import_json
 
@@ -130,7 +132,9 @@ class FileCare:
             key=self._store.key,
         )
         try:
-            return import_json(writer, stream, configuration.changeset_sink, progress)
+            book = realm._book
+            check = None if book is None else lambda name: book.check_import(writer.schema, name)
+            return import_json(writer, stream, configuration.changeset_sink, progress, check)
         finally:
             writer.close()
             realm.refresh()

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
 from hinterland.errors import QueryError, UsageError, ValueTypeError
 from hinterland.realm import observing
+from hinterland.realm.aggregated import Aggregated
 from hinterland.realm.ahead import note
 from hinterland.realm.binding import Binding, Image, no_property
 from hinterland.realm.conditions import Condition, Members, equality
 from hinterland.realm.objects import ObjectBase
+from hinterland.realm.subscribable import Subscribable
 from hinterland.realm.sweep import Sweep
 from hinterland.realm.tabular import Tabular
 from hinterland.store.connection import SQLITE_ERRORS, storage_error
@@ -19,16 +21,12 @@ from hinterland.store.layout import quote
 from hinterland.values import ClassKind, CollectionType
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from hinterland.query import Chain, Expression, Query, Statement
     from hinterland.query.expressions import Attribute as QueryAttribute
     from hinterland.realm.attributes import Attribute
     from hinterland.realm.changes import Changes
     from hinterland.realm.notifications import Token
-    from hinterland.realm.query_set import Links
     from hinterland.realm.realm import Realm
-    from hinterland.realm.subscriptions import Subscription
 
 __all__ = ["Results"]
 
@@ -43,7 +41,7 @@ _ORDER: Final = {CollectionType.LIST: "pos", CollectionType.DICTIONARY: "key", C
 _TOO_COMPLEX: Final = ("parser stack overflow", "too large", "too many", "at most")
 
 
-class Results(Tabular, Sequence[T], Generic[T]):
+class Results(Tabular, Aggregated, Subscribable, Sequence[T], Generic[T]):
     """A live sequence of objects; making one, filtering and sorting cost nothing until it is read.
 
     While it is iterated over, objects may be changed, added and removed: the iteration goes on
@@ -472,41 +470,6 @@ class Results(Tabular, Sequence[T], Generic[T]):
             size = str(error)
         return f"<Results of {self._binding.declaration.python_name}, {size}>"
 
-    # -- aggregates ------------------------------------------------------------------------------
-
-    def sum(self, name: str) -> Any:
-        """Return the sum of an attribute; 0 for no objects."""
-        return self._aggregate("sum", name)
-
-    def avg(self, name: str) -> Any:
-        """Return the mean of an attribute, nulls left out; None if nothing is left."""
-        return self._aggregate("avg", name)
-
-    def min(self, name: str) -> Any:
-        """Return the least value of an attribute, nulls left out; None if nothing is left."""
-        return self._aggregate("min", name)
-
-    def max(self, name: str) -> Any:
-        """Return the greatest value of an attribute, nulls left out; None if nothing is left."""
-        return self._aggregate("max", name)
-
-    def _aggregate(self, function: str, name: str) -> Any:
-        binding = self._ready()
-        one = self._single(name)
-        column = f"t.{quote(binding.columns[one.index].name)}"
-        try:
-            expression, kind = _querying().aggregate_of(function, one.type)
-        except QueryError as error:
-            raise QueryError(f"{one.where}: {error}") from None
-        statement = self._statement()
-        try:
-            raw = binding.direct(*statement.aggregate(expression, column)).fetchone()[0]
-        except SQLITE_ERRORS as error:
-            if "integer overflow" not in str(error):
-                raise storage_error(error, binding.realm.path) from error
-            raw = binding.execute(*statement.aggregate("rq_isum(v)", column)).fetchone()[0]
-        return _querying().result_of(function, one, kind, raw)
-
     # -- observing -------------------------------------------------------------------------------
 
     def observe(
@@ -526,51 +489,6 @@ class Results(Tabular, Sequence[T], Generic[T]):
     def changes(self, *, key_paths: Sequence[str] | None = None) -> AsyncIterator[Changes]:
         """Iterate over changes with `async for`; the first one is empty and comes at once."""
         return self._binding.realm._notifier.changes(observing.of_results(self, key_paths))
-
-    # -- subscribing -----------------------------------------------------------------------------
-
-    def subscribe(
-        self,
-        name: str | None = None,
-        *,
-        update: bool = False,
-        ttl: timedelta | None = None,
-        include: Sequence[str] = (),
-        links: Links = "closure",
-    ) -> Subscription:
-        """Ask the server of a query-based realm for these objects, now and as they change.
-
-        It is committed at once, in the open write transaction or in one of its own, also while offline. Subscribing
-        to the same once more gives the same subscription, which begins to live anew.
-
-        Args:
-            name: By which it can be found, changed and removed.
-            update: Change the query of the subscription that has this name.
-            ttl: End it when it was not subscribed to for so long.
-            include: Paths along backlinks, such as `"@links.Comment.task"` or the name of a `hl.backlinks()`
-                attribute; the objects to which they lead come along.
-            links: "closure" has all linked objects come along, "none" only what matches.
-
-        Raises:
-            UsageError: The realm is not query-based.
-            QueryError: The query cannot be asked of a server, or an included path leads nowhere.
-            SubscriptionExistsError: Another query has this name.
-        """
-        from hinterland.realm.subscribing import subscribe
-
-        return subscribe(self, name, update=update, ttl=ttl, include=include, links=links)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether everything that the server has of these objects is here.
-
-        That is so if a complete subscription asks for the same, for the whole class, or for some of the conditions
-        of these results, provided that they do not speak of objects which it does not bring. False says that it is
-        not known. Realms that are not query-based ask for everything, so there it is True.
-        """
-        from hinterland.realm.subscribing import is_complete
-
-        return is_complete(self)
 
     # -- writing ---------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from hinterland.values import ClassKind
 if TYPE_CHECKING:
     from hinterland.realm.binding import Binding
     from hinterland.realm.realm import Realm
+    from hinterland.schema.types import Schema
     from hinterland.store.transaction import WriteTransaction
 
 __all__ = ["SubscriptionBook", "check_kind", "now_ms"]
@@ -127,6 +128,22 @@ class SubscriptionBook:
             f" leave it again after the upload; call realm.objects({binding.declaration.python_name}).subscribe()"
             " first, or subscribe to some of them"
         )
+
+    def check_import(self, schema: Schema, class_name: str) -> None:
+        """Refuse to import objects of a class that no subscription asks for; `schema` has the classes of the import.
+
+        Raises:
+            NoSubscriptionError: Names the class.
+        """
+        from hinterland.realm.subscription_query import asked_classes
+
+        if class_name in SYSTEM_CLASSES or schema[class_name].kind is not ClassKind.TOP_LEVEL:
+            return
+        if class_name not in asked_classes(schema, self.sets.asked()):
+            raise NoSubscriptionError(
+                f"{self._realm.path} has no subscription that asks for objects of {class_name}, so imported ones would"
+                " leave it again after the upload; subscribe to some of them first"
+            )
 
     def _asked_classes(self) -> set[str]:
         from hinterland.realm.subscription_query import asked_classes

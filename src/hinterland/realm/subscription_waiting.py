@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hinterland.errors import TimedOutError, UsageError
@@ -35,7 +36,8 @@ def wait(realm: Realm, pending: Callable[[], int | None], what: str, timeout_s: 
             if left is not None and left <= 0:
                 raise TimedOutError(f"{what} in {realm.path} was not complete after {timeout_s} s{_session(realm)}")
             if realm.session is not None:
-                realm.session.wait_for_subscriptions(version, left)
+                with suppress(TimedOutError):  # the next look says so in our words
+                    realm.session.wait_for_subscriptions(version, left)
             else:
                 news.wait(POLL_S if left is None else min(POLL_S, left))
                 news.clear()

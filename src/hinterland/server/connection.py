@@ -291,7 +291,11 @@ class ClientConnection:
             session.fail(201, "the realm cannot be opened now")
             return
         if not ruling.can_read:
-            session.fail(206, f"user {self.principal.user!r} may not open {path!r}")
+            session.fail(
+                206,
+                f"user {self.principal.user!r} may not open {path!r}; an admin, or who manages the path, can grant it (paths"
+                " under '/~/' are one's own)",
+            )
             return
         session.owner = self._realms.join(path, session, self)
         session.set_rights(can_write=ruling.can_write, can_change_schema=ruling.can_change_schema)

@@ -403,7 +403,8 @@ class RealmFile:
                 raise
             _log.warning("%s: queries of file %d refused: %.500s", self.store.path, job.ident, error)
             self._views.undo_change()
-            return ViewChange(job.query_version, problem=f"Invalid query: it cannot be evaluated: {error}")
+            why = error.__cause__ or error  # without the file's name
+            return ViewChange(job.query_version, problem=f"Invalid query: it cannot be evaluated: {why}")
         if change is None:
             return Refusal(_UNKNOWN_VIEW, f"what file {job.ident} sees is not known")
         if isinstance(job.session, FlexibleSession):
@@ -507,7 +508,7 @@ class RealmFile:
     def _refuse(self, job: IntegrateUpload, error: Exception) -> Refusal:
         self._integrator.forget()
         _log.warning("%s: upload of file %d refused: %.500s", self.store.path, job.ident, error)
-        return Refusal(_BAD_CHANGESET, str(error))
+        return Refusal(_BAD_CHANGESET, str(error.__cause__ if isinstance(error, StorageError) else error))
 
     def _load(self, job: LoadClientFile) -> ClientFile | Refusal | None:
         refusal = self._check_type(job.session) or self._refusal(job.session)

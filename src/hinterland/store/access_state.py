@@ -191,8 +191,9 @@ class StoreAccess:
         )
 
     def holders(self, permission: Key, count_max: int) -> list[Link]:
-        """Return objects in whose lists a `__Permission` is: also `__Class` and `__Realm` objects."""
-        row = self._row(PERMISSION, permission)
+        """Return objects in whose lists a `__Permission` is, even one that does not exist: see `AccessState`."""
+        permissions = self._store.tables.get(PERMISSION)
+        row = None if permissions is None else permissions.linked_row(permission)
         found: list[Link] = []
         for one in () if row is None else self.schema:
             field = PERMISSIONS if one.name in (CLASS, REALM) else acl_property(one)

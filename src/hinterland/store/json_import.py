@@ -117,11 +117,16 @@ class _JsonStream:
 
 
 def import_json(
-    store: Store, stream: TextSource, sink: Sink | None, progress: Callable[[int, int], object] | None
+    store: Store,
+    stream: TextSource,
+    sink: Sink | None,
+    progress: Callable[[int, int], object] | None,
+    check_class: Callable[[str], None] | None = None,
 ) -> int:
     """Add or overwrite the objects of a document; return how many.
 
     Without `sink` all is one transaction; with it, which receives changesets, each thousand objects.
+    `check_class` is called with each class that has objects, before its first one, and may raise.
 
     Raises:
         ValueTypeError: The document is malformed, or a value does not fit; says where.
@@ -137,18 +142,25 @@ def import_json(
     document.take(":")
     if head.get("hinterland") != DOCUMENT_VERSION:
         raise ValueTypeError(f"not an export of a realm in version {DOCUMENT_VERSION}: {head.get('hinterland')!r}")
-    return _Importer(store, sink, progress, head).run(document)
+    return _Importer(store, sink, progress, check_class, head).run(document)
 
 
 class _Importer:
     """One import."""
 
     def __init__(
-        self, store: Store, sink: Sink | None, progress: Callable[[int, int], object] | None, head: dict[str, Any]
+        self,
+        store: Store,
+        sink: Sink | None,
+        progress: Callable[[int, int], object] | None,
+        check_class: Callable[[str], None] | None,
+        head: dict[str, Any],
     ) -> None:
         self._store = store
         self._sink = sink
         self._progress = progress
+        self._check_class = check_class
+        self._known_class = ""
         self._schema = schema_from_json(head.get("schema"))
         self._total = head.get("count", 0)
         self._done = 0
@@ -218,6 +230,9 @@ class _Importer:
             raise ValueTypeError(
                 f"object {self._done + 1} of the document is not [class, key, properties]: {str(entry)[:80]}"
             ) from None
+        if self._check_class is not None and class_name != self._known_class:
+            self._check_class(class_name)
+            self._known_class = class_name
         where = f"object {self._done + 1} of the document, {class_name}"
         if table.key_type is None:
             raise ValueTypeError(f"{where}: objects of embedded classes stand inside others")

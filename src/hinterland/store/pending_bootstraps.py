@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from hinterland.store.client_history import ClientProgress
@@ -110,10 +110,16 @@ class PendingBootstraps:
             return None
         return PendingBootstrap(row[0], None if row[1] is None else ClientProgress(*json.loads(row[1])))
 
-    def entries(self) -> list[BootstrapEntry]:
-        """Return the stored changesets, in order."""
+    def entries(self) -> Iterator[BootstrapEntry]:
+        """Iterate over the stored changesets, in order; they need not fit into memory."""
         rows = self._connection.execute(
             "SELECT server_version, client_version, timestamp, origin, original_size, changeset"
             " FROM _bootstrap_entries ORDER BY number"
         )
-        return [BootstrapEntry(*row)._replace(changeset=zlib.decompress(row[5])) for row in rows]
+        for row in rows:
+            yield BootstrapEntry(*row)._replace(changeset=zlib.decompress(row[5]))
+
+    def size(self) -> int:
+        """Return the bytes of the stored changesets, as the server counts them."""
+        found = self._connection.execute("SELECT total(original_size) FROM _bootstrap_entries").fetchone()
+        return int(found[0])

@@ -233,17 +233,16 @@ class Table:
 
     def link_row(self, key: Key) -> int:
         """Return the row that a link to `key` holds: the object's, or that of a tombstone."""
-        row = self.find(key)
-        if row is not None:
-            return row
-        raw = key_to_sql(key)
-        connection = self.store.connection
-        found = connection.execute("SELECT row FROM _tombstones WHERE class=? AND key IS ?", (self.id, raw)).fetchone()
-        if found is not None:
-            return int(found[0])
-        row = self.new_row()
-        self._add_tombstone(raw, row)
+        row = self.linked_row(key)
+        if row is None:
+            row = self.new_row()
+            self._add_tombstone(key_to_sql(key), row)
         return row
+
+    def linked_row(self, key: Key) -> int | None:
+        """Return the row that links to `key` hold, None if there is neither such an object nor such a link."""
+        row = self.find(key)
+        return row if row is not None else self._tombstone(key_to_sql(key))
 
     def erase(self, row: int) -> None:
         """Remove an object: embedded children go with it, links to it dangle (merge.md §2.3 EraseObject)."""
@@ -298,14 +297,16 @@ class Table:
         return self.tombstones > 0
 
     def _take_tombstone(self, key: Key) -> int | None:
-        raw = key_to_sql(key)
-        connection = self.store.connection
-        found = connection.execute("SELECT row FROM _tombstones WHERE class=? AND key IS ?", (self.id, raw)).fetchone()
-        if found is None:
-            return None
-        connection.execute("DELETE FROM _tombstones WHERE class=? AND row=?", (self.id, found[0]))
-        self.tombstones = None
-        return int(found[0])
+        row = self._tombstone(key_to_sql(key))
+        if row is not None:
+            self.store.connection.execute("DELETE FROM _tombstones WHERE class=? AND row=?", (self.id, row))
+            self.tombstones = None
+        return row
+
+    def _tombstone(self, raw: SqlValue) -> int | None:
+        sql = "SELECT row FROM _tombstones WHERE class=? AND key IS ?"
+        found = self.store.connection.execute(sql, (self.id, raw)).fetchone()
+        return None if found is None else int(found[0])
 
     def _add_tombstone(self, raw: SqlValue, row: int) -> None:
         self.store.connection.execute("INSERT INTO _tombstones(class, key, row) VALUES(?,?,?)", (self.id, raw, row))

@@ -24,10 +24,13 @@ from hinterland.values import ClassKind, CollectionType, PropertyType
 if TYPE_CHECKING:
     from hinterland.store.store import Store
 
-__all__ = ["SET_VERSION", "WriteTransaction"]
+__all__ = ["ROWS_IN_MEMORY_MAX", "SET_VERSION", "WriteTransaction"]
 
 SET_VERSION: Final = "UPDATE _version SET version=?"
 """`Store.begin_write` runs it for the next version; the commit only if that becomes another one."""
+
+ROWS_IN_MEMORY_MAX: Final = 50_000
+"""Fewer at once are not written faster than so many."""
 
 
 class WriteTransaction:
@@ -65,6 +68,12 @@ class WriteTransaction:
                 table.flush()
         for side in store.lists:
             side.flush()
+
+    def flush_if_large(self) -> None:
+        """Write the buffered rows and drop what is cached beside them, if that is so much that memory matters."""
+        if sum(len(table.rows) + len(table.inserts) for table in self.store.tables.values()) > ROWS_IN_MEMORY_MAX:
+            self.flush()
+            self._forget()
 
     def commit(self, version: int | None = None) -> int:
         """Make everything permanent as `version` (by default the next one) and return it.

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from hinterland.errors import ConfigurationError, TimedOutError
 from hinterland.realm.configuration import Configuration, ProgressCallback
+from hinterland.realm.objects import AsymmetricObject
 from hinterland.store.client_history import ClientHistory
 from hinterland.store.subscription_sets import SubscriptionSets
 from hinterland.store.transaction import WriteTransaction
@@ -255,8 +256,26 @@ async def _within(session: Session, timeout_s: float | None) -> None:
 
 
 def _prepare(configuration: Configuration, settings: SyncSettings) -> Path:
+    if not settings.is_query_based:
+        _check_classes(configuration)
     file = Path(configuration.path)
     make_private(file.parent)
     delete_if_marked(file, configuration.encryption_key)
-    prepare_file(file, configuration.encryption_key, is_query_based=settings.is_query_based)
+    prepare_file(
+        file,
+        configuration.encryption_key,
+        user=settings.user.identity,
+        realm=settings.path,
+        is_query_based=settings.is_query_based,
+    )
     return file
+
+
+def _check_classes(configuration: Configuration) -> None:
+    """Refuse what only query-based realms have (flx.md §7 scenario 54)."""
+    for cls in configuration.schema or ():
+        if issubclass(cls, AsymmetricObject):
+            raise ConfigurationError(
+                f"{cls.__name__} is an asymmetric class, whose objects only query-based realms take; open a realm of its"
+                " own for such data with sync='query', or make it an hl.Object"
+            )

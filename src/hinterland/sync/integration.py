@@ -6,13 +6,15 @@ Rules of this file:
    (invariants I3, I4, I6).
 2. Local changesets that are already part of the base of what comes in are not looked at; of the others only
    those that touch the same things are decoded (spec merge.md §7.2).
+3. What comes in may be much larger than memory should be: changesets are applied one after the other, and only
+   those stay decoded that touch the same things as local ones.
 
 Source: spec merge.md §5.2, §5.4, wire.md §5.4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -33,6 +35,9 @@ __all__ = ["Integrated", "Integrator", "fix_global_keys", "to_stored", "to_wire"
 
 BAD_PROGRESS: Final = 233
 
+DECODED_BYTES_MAX: Final = 1 << 20
+"""Beyond this, changesets are rather decoded twice than kept."""
+
 
 class Integrated(NamedTuple):
     """What became of a DOWNLOAD: the stored cursors, the version it made, the bytes it brought."""
@@ -51,11 +56,21 @@ class Integrator:
         self._touches = TouchIndex()
         self._indexed = 0  # local versions up to here are in `_touches`
 
-    def integrate(self, download: Download, also: Callable[[WriteTransaction], object] | None = None) -> Integrated:
-        """Store a DOWNLOAD.
+    def integrate(self, download: Download) -> Integrated:
+        """Store a DOWNLOAD; see `integrate_all`."""
+        return self.integrate_all(download.progress, download.entries)
+
+    def integrate_all(
+        self,
+        progress: SyncProgress,
+        entries: Iterable[DownloadEntry],
+        also: Callable[[WriteTransaction], object] | None = None,
+    ) -> Integrated:
+        """Store changesets that came, and the cursors after them.
 
         Args:
-            download: What came, with the cursors after it.
+            progress: The cursors.
+            entries: The changesets; they are iterated over more than once.
             also: What else belongs into the same transaction.
 
         Raises:
@@ -66,35 +81,67 @@ class Integrator:
         store = self._store
         with store.begin_write() as transaction:
             stored = self._history.progress
-            _check_upload_cursor(stored, download.progress)
+            _check_upload_cursor(stored, progress)
             version = store.version
-            if download.entries:
-                self._apply(transaction, download.entries, version)
-            ClientHistory.set_progress(transaction, to_stored(download.progress))
+            size = self._apply(transaction, entries, version)
+            ClientHistory.set_progress(transaction, to_stored(progress))
             if also is not None:
                 also(transaction)
             # A position of the upload scan must not speak for two download cursors (wire.md §3), so
             # every advance of the cursor takes a version; a mere acknowledgement takes none. A bootstrap
             # may bring objects without an advance, and who reads has to notice.
-            is_advance = download.progress.download_server_version > stored.download_server or download.entries
+            is_advance = progress.download_server_version > stored.download_server or size is not None
             new = transaction.commit(version + 1 if is_advance else version)
-        self._touches.discard_through(download.progress.download_client_version)
-        return Integrated(download.progress, new, sum(entry.original_size for entry in download.entries))
+        self._touches.discard_through(progress.download_client_version)
+        return Integrated(progress, new, size or 0)
 
-    def _apply(self, transaction: WriteTransaction, entries: Sequence[DownloadEntry], version: int) -> None:
-        if not self._history.has_pending(entries[0].client_version, version):
-            for entry in entries:
-                apply(transaction, decode(entry.changeset))
-            return
+    def _apply(self, transaction: WriteTransaction, entries: Iterable[DownloadEntry], version: int) -> int | None:
+        """Transform and apply all changesets; return the bytes that they were, or None if there are none."""
+        first = next(iter(entries), None)
+        if first is None:
+            return None
+        decoded: dict[int, Changeset] = {}
+        if self._history.has_pending(first.client_version, version):
+            decoded = self._transformed(transaction, entries, version)
+        size = 0
+        for number, entry in enumerate(entries):
+            changeset = decoded.pop(number, None)
+            apply(transaction, decode(entry.changeset) if changeset is None else changeset)
+            transaction.flush_if_large()
+            size += entry.original_size
+        return size
+
+    def _transformed(
+        self, transaction: WriteTransaction, entries: Iterable[DownloadEntry], version: int
+    ) -> dict[int, Changeset]:
+        """Transform the changesets that touch the same things as local ones; return by number what is decoded.
+
+        The merge leaves alone what touches nothing in common (`merge.touch`), so the others need not be there.
+        """
         self._index_until(version)
-        incoming = [
-            Incoming(entry.server_version, entry.client_version, entry.timestamp, entry.origin, decode(entry.changeset))
-            for entry in entries
-        ]
-        view = _ServerView(transaction, self._history, self._touches, version, self._history.ident.ident)
-        transform(view, incoming)
-        for one in incoming:
-            apply(transaction, one.changeset)
+        decoded: dict[int, Changeset] = {}
+        incoming = []
+        size = 0
+        for number, entry in enumerate(entries):
+            changeset = decode(entry.changeset)
+            what = touched(changeset)
+            size += len(entry.changeset)
+            if self._touches.candidates(what, entry.client_version, version):
+                incoming.append(
+                    Incoming(
+                        entry.server_version,
+                        entry.client_version,
+                        entry.timestamp,
+                        entry.origin,
+                        changeset,
+                        touched=what,
+                    )
+                )
+            elif size > DECODED_BYTES_MAX:
+                continue
+            decoded[number] = changeset
+        transform(_ServerView(transaction, self._history, self._touches, version, self._history.ident.ident), incoming)
+        return decoded
 
     def _index_until(self, version: int) -> None:
         for entry in self._history.entries(self._indexed):

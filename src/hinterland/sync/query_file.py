@@ -8,13 +8,13 @@ Source: spec flx.md §1.5, §1.6, §1.8.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from hinterland.errors import ChangesetError
 from hinterland.protocol.client_flexible_session import FileQueries, QuerySet
 from hinterland.protocol.client_session import FileState
-from hinterland.protocol.messages import BatchState, Download, DownloadEntry, FlexibleDownload
+from hinterland.protocol.messages import BatchState, Download, DownloadEntry, FlexibleDownload, SyncProgress
 from hinterland.store.collector import collector_paused
 from hinterland.store.pending_bootstraps import BootstrapEntry, PendingBootstraps
 from hinterland.store.subscription_sets import SetState, StoredSet, SubscriptionSets
@@ -195,7 +195,8 @@ class QueryFile(RealmFile):
             StorageError: The file cannot be written; what came is kept, if there was room for it.
         """
         if is_first:  # it is the only one
-            return self._apply(download.query_version, Download(0, download.progress, 0, download.entries))
+            size = sum(entry.original_size for entry in download.entries)
+            return self._apply(download.query_version, download.progress, download.entries, size)
         self.store_part(download, is_first=False)
         done = self.apply_stored()
         assert done is not None  # it was stored right now
@@ -207,19 +208,30 @@ class QueryFile(RealmFile):
             stored = self._bootstraps.current()
             if stored is None or stored.progress is None:
                 return None
-            entries = tuple(DownloadEntry(*entry) for entry in self._bootstraps.entries())
-        return self._apply(stored.query_version, Download(0, to_wire(stored.progress), 0, entries))
+            size = self._bootstraps.size()
+        return self._apply(stored.query_version, to_wire(stored.progress), _StoredEntries(self._bootstraps), size)
 
-    def _apply(self, version: int, download: Download) -> Integrated:
+    def _apply(
+        self, version: int, progress: SyncProgress, entries: Iterable[DownloadEntry], size_bytes: int
+    ) -> Integrated:
         def activate(transaction: WriteTransaction) -> None:
             self._drop(transaction)
             one = self._sets.get(version)
             if one is not None and one.state is SetState.PENDING:
                 SubscriptionSets.set_state(transaction, version, SetState.AWAITING_MARK)
 
-        size = sum(len(entry.changeset) for entry in download.entries)
-        with collector_paused(size), self._guard():
-            return self._integrator.integrate(download, activate)
+        with collector_paused(size_bytes), self._guard():
+            return self._integrator.integrate_all(progress, entries, activate)
+
+
+class _StoredEntries:
+    """The changesets of a stored bootstrap, read from the file whenever they are iterated over."""
+
+    def __init__(self, bootstraps: PendingBootstraps) -> None:
+        self._bootstraps = bootstraps
+
+    def __iter__(self) -> Iterator[DownloadEntry]:
+        return (DownloadEntry(*entry) for entry in self._bootstraps.entries())
 
 
 def _query_set(one: StoredSet) -> QuerySet:

@@ -27,21 +27,49 @@ from hinterland.sync.kept_copies import DELETE_FROM
 __all__ = ["RESET_ATTEMPT", "PendingUpload", "RealmFile", "UploadRead", "prepare_file"]
 
 RESET_ATTEMPT: Final = "sync.reset_attempt"
+_OWNER: Final = "sync.owner"
 _ASKED: Final = "sync.download_asked"
 _ANSWERED: Final = "sync.download_answered"
 
 
-def prepare_file(path: Path, key: bytes | None = None, *, is_query_based: bool = False) -> None:
+def prepare_file(path: Path, key: bytes | None = None, *, user: str, realm: str, is_query_based: bool = False) -> None:
     """Make the file at `path` if it is absent, and ready for local changes that are to be uploaded.
 
+    Args:
+        path: The file.
+        key: Its encryption key.
+        user: The identity of the user whose copy it is.
+        realm: The realm's path on the server.
+        is_query_based: The realm's kind.
+
     Raises:
-        ConfigurationError: The file belongs to a realm of the other kind.
+        ConfigurationError: The file belongs to another user or realm, or to a realm of the other kind.
     """
     store = Store.open(path, key=key)
     try:
+        _check_owner(store, user, realm)
         _prepare(store, is_query_based=is_query_based)
+        if not store.setting(_OWNER, ""):
+            with store.begin_write() as transaction:
+                transaction.set_setting(_OWNER, _owner(user, realm))
+                transaction.commit(store.version)
     finally:
         store.close()
+
+
+def _check_owner(store: Store, user: str, realm: str) -> None:
+    """Refuse a file with what another user may see or has still to upload, or that holds another realm."""
+    found = str(store.setting(_OWNER, ""))
+    if found not in ("", _owner(user, realm)):
+        other, path = found.split(" ", 1)
+        raise ConfigurationError(
+            f"{store.path} is the copy that user {other!r} has of {path!r}, so it cannot be opened as that of {user!r} of"
+            f" {realm!r}; leave out the option file, or name one for each user and realm"
+        )
+
+
+def _owner(user: str, realm: str) -> str:
+    return f"{user} {realm}"
 
 
 def _prepare(store: Store, *, is_query_based: bool) -> None:

@@ -172,7 +172,9 @@ def test_a_query_of_unknown_reach_is_refused_where_something_is_hidden(policy_of
     """It might ask for that."""
     hidden = policy_of(World(), rules="[[default]]\nfields.n = { read = false }")
     refusal = hidden.query_refusal("Item", [], is_all_known=False)
-    assert refusal == "Invalid query: that on 'Item' may read properties that are hidden"
+    assert refusal == "Invalid query: that on 'Item' may read classes or properties that are hidden"
+    closed = policy_of(World(), rules="[[classes.Plain]]\nread = false\n[[default]]\nread = true")
+    assert closed.query_refusal("Item", [], is_all_known=False) == refusal
     assert policy_of(World(), rules="[[default]]").query_refusal("Item", [], is_all_known=False) is None
 
 

@@ -169,6 +169,26 @@ def test_rules_are_checked_against_a_schema(rules: str, problem: str) -> None:
     assert any(problem in one for one in found), found
 
 
+CONSTANTS = {
+    PropertyType.DECIMAL: ("0", "1.5", "inf"),
+    PropertyType.MIXED: ("0", "'a'", "oid(000000000000000000000001)", "uuid(00000000-0000-0000-0000-000000000001)"),
+    PropertyType.TIMESTAMP: ("2024-01-05@00:00:00",),
+    PropertyType.UUID: ("uuid(00000000-0000-0000-0000-000000000001)",),
+    PropertyType.OBJECT_ID: ("oid(000000000000000000000001)",),
+    PropertyType.DOUBLE: ("0", "1.5"),
+}
+
+
+@pytest.mark.parametrize("kind", CONSTANTS)
+@pytest.mark.parametrize("operator", ["==", "!=", ">", "<=", "IN"])
+def test_constants_of_all_types_fit(kind: PropertyType, operator: str) -> None:
+    """A document is checked without a file, so no value has its stored form."""
+    schema = Schema.of([ClassSchema("Thing", properties={"value": Property("value", kind, nullable=True)})])
+    for constant in CONSTANTS[kind]:
+        value = f"{{{constant}, {constant}}}" if operator == "IN" else constant
+        assert check_rules(parse_rules(f'[[classes.Thing]]\nread = "value {operator} {value}"'), schema) == []
+
+
 def test_embedded_classes_have_no_rules() -> None:
     """Their objects are parts of their owners; a rule that does nothing must not look as if it did."""
     schema = Schema.of([*SCHEMA, ClassSchema("Address", ClassKind.EMBEDDED)])

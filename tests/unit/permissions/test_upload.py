@@ -219,6 +219,27 @@ def test_giving_a_permission_to_another_role_grants_all_of_it(refused: Callable[
     assert refused(world, change, user="eve") == set()
 
 
+def test_a_permission_that_lists_name_is_created_by_who_may_change_them(refused: Callable[..., set[Name]]) -> None:
+    """Links to a deleted one stay, and who makes it anew grants what it says to those who are no part of it."""
+
+    class Dangling(World):
+        def instructions(self) -> list[Instruction]:
+            return [*super().instructions(), EraseObject("__Permission", permission_id(1))]
+
+    again = permission(1, Grant(EVERYONE, P.READ))
+    assert refused(Dangling(members={"crew": []}, items={1: [Grant("crew", ALL)]}), *again) == PERMISSION
+    own = Grant(EVERYONE, P.SET_PERMISSIONS | P.READ)
+    assert refused(Dangling(items={1: [Grant("crew", ALL), own]}), *again) == set()
+    assert refused(Dangling(items={1: [Grant("crew", ALL), own]}), *permission(1, Grant(EVERYONE, ALL))) == PERMISSION
+
+
+def test_a_permission_that_is_not_there_cannot_be_granted(refused: Callable[..., set[Name]]) -> None:
+    """It could become more than its maker has."""
+    grant = linked("Item", 1, "permissions", [Link("__Permission", GRANTED)], 1)
+    assert refused(World(items={1: [Grant(EVERYONE, P.SET_PERMISSIONS)]}), *grant) == ITEM
+    assert refused(World(items={1: [Grant(EVERYONE, ALL)]}), *grant) == set()
+
+
 def test_an_empty_list_is_for_nobody(refused: Callable[..., set[Name]]) -> None:
     """Not even for who made the object, after the transaction that made it."""
     world = World(items={1: []})

@@ -154,5 +154,13 @@ def test_long_chains_stay_flat() -> None:
 
 def test_deep_nesting_is_refused() -> None:
     """Nesting beyond the limit is an error of ours, not of Python's stack."""
-    with pytest.raises(QuerySyntaxError, match="more than 100 levels"):
+    with pytest.raises(QuerySyntaxError, match="more than 50 levels"):
         parse("(" * 5000 + "a == 1" + ")" * 5000)
+    with pytest.raises(QuerySyntaxError, match="more than 50 levels"):
+        parse("SUBQUERY(a, $x, " * 100 + "$x == 1" + ").@count == 1" * 100)
+
+
+def test_endless_paths_are_refused() -> None:
+    """Nobody could follow them."""
+    with pytest.raises(QuerySyntaxError, match="more than 200 steps"):
+        parse("a." * 5000 + "b == 1")

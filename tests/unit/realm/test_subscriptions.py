@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,8 +11,6 @@ from tests.unit.realm.partial import answer, configuration, latest, rewrite
 from tests.unit.realm.people import SCHEMA, Address, Company, Event, Person
 
 import hinterland as hl
-from hinterland.changeset.decoder import decode
-from hinterland.changeset.instructions import EraseObject
 from hinterland.store.subscription_sets import SetState
 
 
@@ -386,156 +382,6 @@ def one_day_ahead_ms() -> int:
     return int((datetime.now(UTC).timestamp() + 86400) * 1000)
 
 
-# -- observing and waiting -----------------------------------------------------------------------
-
-
-@pytest.mark.scenario(84)
-def test_observing_tells_each_state_once(realm: hl.Realm) -> None:
-    """An observer hears the present state and each other one, no state twice, and no old complete (84)."""
-    people = realm.objects(Person)
-    subscription = people.filter("age > 1").subscribe("mine")
-    told: list[str] = []
-    token = subscription.observe(lambda one, state: told.append(state))
-    for state in (SetState.PENDING, SetState.BOOTSTRAPPING, SetState.AWAITING_MARK, SetState.COMPLETE):
-        answer(realm, state)
-        with realm.write():
-            realm.add(Person(name="x"))
-    assert told == ["pending", "complete"]
-    people.filter("age > 2").subscribe("mine", update=True)
-    realm.refresh()
-    assert told == ["pending", "complete", "pending"]
-    answer(realm, SetState.ERROR, "no")
-    subscription.unsubscribe()
-    assert told == ["pending", "complete", "pending", "error", "invalidated"]
-    token.cancel()
-    people.filter("age > 2").subscribe("mine")
-    assert len(told) == 5
-
-
-def test_observing_inside_a_transaction(realm: hl.Realm) -> None:
-    """The first call waits for the end of the transaction."""
-    told: list[str] = []
-    with realm.write():
-        realm.objects(Person).subscribe().observe(lambda one, state: told.append(state))
-        assert told == []
-    assert told == ["pending"]
-
-
-def test_a_failing_observer_disturbs_nobody(realm: hl.Realm, caplog: pytest.LogCaptureFixture) -> None:
-    """What an observer raises is logged, and the others are called."""
-    subscription = realm.objects(Person).subscribe()
-    told: list[str] = []
-
-    def fail(one: hl.Subscription, state: str) -> None:
-        raise ZeroDivisionError
-
-    subscription.observe(fail)
-    subscription.observe(lambda one, state: told.append(state))
-    answer(realm, SetState.COMPLETE)
-    assert told == ["pending", "complete"]
-    assert "an observer of a subscription" in caplog.text
-
-
-def test_a_running_loop_brings_states(path: Path) -> None:
-    """In an asyncio program observers and waits see what another connection commits, by themselves."""
-
-    async def program() -> list[str]:
-        told: list[str] = []
-        heard = asyncio.Event()
-
-        def tell(one: hl.Subscription, state: str) -> None:
-            told.append(state)
-            if state == "complete":
-                heard.set()
-
-        with hl.Realm.open(configuration(path)) as realm:
-            subscription = realm.objects(Person).subscribe()
-            subscription.observe(tell)
-            thread = threading.Thread(target=complete, args=(path,))
-            async with asyncio.timeout(60):
-                thread.start()
-                await heard.wait()
-                await subscription.completed()
-                await realm.subscriptions.completed()
-            thread.join()
-        return told
-
-    assert asyncio.run(program()) == ["pending", "complete"]
-
-
-def complete(path: Path) -> None:
-    """Commit on another thread that everything is here."""
-    with hl.Realm.open(configuration(path)) as realm:
-        answer(realm, SetState.COMPLETE)
-
-
-def test_waiting(path: Path, realm: hl.Realm) -> None:
-    """A wait returns when everything is here, by another thread's commit."""
-    subscription = realm.objects(Person).subscribe()
-    thread = threading.Thread(target=complete, args=(path,))
-    thread.start()
-    subscription.wait(timeout=60)
-    thread.join()
-    assert subscription.state == "complete"
-    subscription.wait()
-    realm.subscriptions.wait(timeout=1)
-
-
-def test_waits_end_with_what_prevents_them(realm: hl.Realm) -> None:
-    """A wait tells that time is over, that the server refused, that it was removed, or that it cannot come true here."""
-    subscription = realm.objects(Person).subscribe("mine")
-    with pytest.raises(hl.TimedOutError, match=r"'mine' .* was not complete after 0.01 s"):
-        subscription.wait(timeout=0.01)
-    with realm.write(), pytest.raises(hl.UsageError, match="in a write transaction"):
-        subscription.wait()
-    answer(realm, SetState.ERROR, "too costly")
-    for wait in (subscription.wait, realm.subscriptions.wait):
-        with pytest.raises(hl.SubscriptionRefusedError, match="too costly"):
-            wait(timeout=60)
-    subscription.unsubscribe()
-    with pytest.raises(hl.UsageError, match="'mine' was removed"):
-        subscription.wait()
-
-
-def test_closed_and_foreign_threads(path: Path) -> None:
-    """A subscription belongs to its realm instance and thread; what it was can be read for ever."""
-    realm = hl.Realm.open(configuration(path))
-    subscription, subscriptions = realm.objects(Person).subscribe("mine"), realm.subscriptions
-    assert repr(subscription) == "<Subscription 'mine' to Person: pending>"
-    assert repr(subscriptions) == "<Subscriptions ['mine']>"
-    errors: list[Exception] = []
-
-    def look() -> None:
-        try:
-            _ = subscription.state
-        except hl.WrongThreadError as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    thread.join()
-    assert len(errors) == 1
-    realm.close()
-    assert subscription.name == "mine"
-    assert repr(subscription) == "<Subscription 'mine' to Person: realm closed>"
-    assert repr(subscriptions) == "<Subscriptions of a closed realm>"
-    with pytest.raises(hl.ClosedError):
-        _ = subscription.state
-    with pytest.raises(hl.ClosedError):
-        len(subscriptions)
-
-
-def test_the_writer_thread_subscribes(path: Path) -> None:
-    """Functions on the writer thread subscribe too, with the same rules."""
-
-    async def program() -> str:
-        with hl.Realm.open(configuration(path)) as realm:
-            await realm.write_async(lambda own: own.objects(Person).subscribe("mine").name)
-            return realm.subscriptions["mine"].state
-
-    assert asyncio.run(program()) == "pending"
-
-
 # -- initial subscriptions -----------------------------------------------------------------------
 
 
@@ -591,178 +437,15 @@ def test_initial_subscriptions_that_fail(path: Path) -> None:
         assert latest(realm).version == 1
 
 
-@pytest.mark.parametrize("options", [{"initial_subscriptions": print}, {"rerun_on_open": True, "query_based": True}])
-def test_initial_subscriptions_need_a_query_based_realm(path: Path, options: dict[str, object]) -> None:
-    """Options that would do nothing are refused."""
-    with pytest.raises(hl.ConfigurationError, match="initial_subscriptions"):
-        hl.Realm.open(path, schema=SCHEMA, **options)
-
-
-# -- writing -------------------------------------------------------------------------------------
-
-
-@pytest.mark.scenario(12)
-def test_objects_need_a_subscription_to_their_class(realm: hl.Realm, changesets: list[bytes]) -> None:
-    """A new object of a class that nobody asks for is refused, however it is made; nothing changes (12)."""
-    for make in (
-        lambda: realm.add(Person(name="a")),
-        lambda: realm.add_all([Company(name="a"), Company(name="b")]),
-        lambda: realm.create(Person, {"name": "a"}),
-        lambda: realm.create(Company, {"name": "a"}, update="modified"),
-        lambda: realm.dynamic.create("Person", {"name": "a"}),
-    ):
-        with realm.write(), pytest.raises(hl.NoSubscriptionError, match=r"realm.objects\(\w+\).subscribe\(\)"):
-            make()
-    assert changesets == []
-    with realm.write():
-        realm.objects(Company).filter("website != NULL").subscribe(links="none")
-        company = realm.add(Company(name="a"))
-        with pytest.raises(hl.NoSubscriptionError, match="of Person"):
-            realm.add(Person(name="p", employer=company))
-        realm.add(Event(text="needs none"))
-    assert len(changesets) == 1
-    with realm.write():
-        realm.subscriptions.remove_all()
-        company.website = "http://a"
-        assert realm.create(Company, {"name": "a", "website": "x"}, update="modified") == company
-        realm.add(Company(name="a", website="y"), update="modified")
-        with pytest.raises(hl.NoSubscriptionError):
-            realm.add(Company(name="b"), update="modified")
-    assert company.website == "y"
-
-
-@pytest.mark.scenario(12, 82)
-def test_linked_classes_come_along(realm: hl.Realm) -> None:
-    """With the closure of links, and along included paths, objects of those classes may be made too; embedded always."""
-    with realm.write():
-        realm.objects(Person).subscribe("with links")
-        person = realm.add(Person(name="a", employer=Company(name="c"), home=Address(street="s")))
-        person.places.append(Address(street="t"))
-        realm.subscriptions.remove_all()
-        realm.objects(Company).subscribe(include=["employees"])
-        realm.add(Person(name="b"))
-        realm.subscriptions.remove_all()
-        realm.objects(Company).subscribe()
-        person.home = Address(street="u")
-        with pytest.raises(hl.NoSubscriptionError):
-            realm.add(Person(name="c"))
-
-
-def test_refused_subscriptions_do_not_count(realm: hl.Realm) -> None:
-    """A class whose only subscription was refused is not asked for once that is known to the next set."""
-    realm.objects(Person).subscribe()
-    answer(realm, SetState.ERROR, "no")
-    realm.objects(Company).subscribe(links="none")
-    with realm.write(), pytest.raises(hl.NoSubscriptionError):
-        realm.add(Person(name="a"))
-
-
-@pytest.mark.scenario(85)
-def test_delete_all_takes_what_is_here(realm: hl.Realm, changesets: list[bytes]) -> None:
-    """Deleting all objects of a class deletes those that are visible here, one by one (85)."""
-    realm.objects(Company).subscribe()
-    with realm.write():
-        realm.add_all(Company(name=name) for name in "abc")
-    changesets.clear()
-    with realm.write():
-        assert realm.objects(Company).delete_all() == 3
-    assert list(decode(changesets[0])) == [EraseObject("Company", name) for name in "abc"]
-
-
-# -- asymmetric classes --------------------------------------------------------------------------
-
-
-class Reading(hl.AsymmetricObject):
-    """Measured data with a key that the program gives."""
-
-    number: int = hl.field(primary_key=True)
-    value: float = 0.0
-    at: Address | None = None
-    by: Company | None = None
-
-
-ASYMMETRIC: list[tuple[Callable[[hl.Realm], object], str]] = [
-    (lambda realm: realm.add(Reading(number=1)), "key 1 was added already"),
-    (lambda realm: realm.add(Reading(number=1), update="modified"), "key 1 was added already"),
-    (lambda realm: realm.add_all([Reading(number=2), Reading(number=2)]), "2"),
-    (lambda realm: realm.create(Reading, {"number": 1}, update="all"), "key 1 was added already"),
+OPTIONS: list[dict[str, object]] = [
+    {"initial_subscriptions": print},
+    {"initial_subscriptions": "mine", "query_based": True},
+    {"rerun_on_open": True, "query_based": True},
 ]
 
 
-@pytest.mark.scenario(49)
-@pytest.mark.parametrize(("again", "words"), ASYMMETRIC)
-def test_asymmetric_keys_occur_once(path: Path, again: Callable[[hl.Realm], object], words: str) -> None:
-    """Adding the same key twice in one transaction is refused, whatever `update` says (49)."""
-    with hl.Realm.open(configuration(path, schema=[*SCHEMA, Reading])) as realm, realm.write():
-        realm.add(Reading(number=1))
-        with pytest.raises(hl.DuplicateKeyError, match=words):
-            again(realm)
-
-
-@pytest.mark.scenario(47, 48, 49, 50, 51)
-def test_asymmetric_objects_are_only_added(path: Path) -> None:
-    """They need no subscription, may hold embedded objects and links, and can be neither read nor deleted (47 to 51)."""
-    changesets: list[bytes] = []
-    with hl.Realm.open(configuration(path, changesets, schema=[*SCHEMA, Reading])) as realm:
-        with realm.write():
-            realm.objects(Company).subscribe()
-            one = realm.add(Reading(number=1, at=Address(street="s"), by=Company(name="c")))
-            one.value = 2.5
-            with pytest.raises(hl.UsageError, match="only ever added"):
-                realm.delete(one)
-            with pytest.raises(hl.UsageError, match="cannot be read"):
-                realm.object(Reading, 1)
-        assert not one.is_valid
-        with pytest.raises(hl.UsageError, match="cannot be read"):
-            realm.object(Reading, 1)
-        with pytest.raises(hl.UsageError, match="cannot be read"):
-            realm.objects(Reading)
-        with realm.write():
-            realm.add(Reading(number=1))
-        assert len(realm.objects(Company)) == 1
-        assert len(changesets) == 3
-
-
-# -- permissions ---------------------------------------------------------------------------------
-
-
-class Ticket(hl.Object):
-    """Something that not everybody may see."""
-
-    title: str = hl.field(primary_key=True)
-    permissions: hl.List[hl.Permission]
-
-
-def test_permissions_come_along(path: Path) -> None:
-    """Where classes of permissions are in the file, each set asks for them, and their objects can be made."""
-    with hl.Realm.open(configuration(path, schema=[Ticket])) as realm:
-        realm.objects(Ticket).filter("title == 'a'").subscribe(links="none")
-        assert latest(realm).query_json == (
-            '{"Ticket":"(title == \'a\')","__Class":"(TRUEPREDICATE)","__Permission":"(TRUEPREDICATE)",'
-            '"__Realm":"(TRUEPREDICATE)","__Role":"(TRUEPREDICATE)","__User":"(TRUEPREDICATE)"}'
-        )
-        assert len(realm.subscriptions) == 1
-        with realm.write():
-            realm.permissions.grant(realm.add(Ticket(title="a")), "crew", can_read=True)
-
-
-def test_permissions_that_came_later_are_asked_for(path: Path) -> None:
-    """When a realm got its classes of permissions after something was subscribed to, the next opening asks for them."""
-    with hl.Realm.open(configuration(path, schema=[Company, Person, Address, Event])) as realm:
-        realm.objects(Person).subscribe()
-        assert "__Role" not in latest(realm).query_json
-    for _ in range(2):
-        with hl.Realm.open(configuration(path, schema=[*SCHEMA, Ticket])) as realm:
-            assert latest(realm).version == 2
-            assert "__Role" in latest(realm).query_json
-
-
-def test_a_whole_set_is_waited_for(realm: hl.Realm) -> None:
-    """All subscriptions together wait for the newest set, also if it only removes."""
-    realm.objects(Person).subscribe()
-    answer(realm, SetState.COMPLETE)
-    realm.subscriptions.wait(timeout=60)
-    realm.subscriptions.remove_all()
-    assert realm.subscriptions.state == "pending"
-    with pytest.raises(hl.TimedOutError, match="newest set"):
-        realm.subscriptions.wait(timeout=0.01)
+@pytest.mark.parametrize("options", OPTIONS)
+def test_initial_subscriptions_need_a_query_based_realm(path: Path, options: dict[str, object]) -> None:
+    """Options that would do nothing, or cannot be called, are refused."""
+    with pytest.raises(hl.ConfigurationError, match="initial_subscriptions"):
+        hl.Realm.open(path, schema=SCHEMA, **options)

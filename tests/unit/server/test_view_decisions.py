@@ -292,7 +292,9 @@ def test_queries_are_compared_by_content() -> None:
 def test_some_queries_select_everything() -> None:
     """Their members need not be remembered."""
     assert is_everything(parse("(TRUEPREDICATE)"))
+    assert is_everything(parse("(n == 1) OR (TRUEPREDICATE)"))  # two subscriptions
     assert not is_everything(parse("n == 1"))
+    assert not is_everything(parse("n == 1 AND TRUEPREDICATE"))
     (one,) = parse_queries('{"Item":"(TRUEPREDICATE)"}', SCHEMA)
     assert is_everything(one.query)
 

@@ -37,13 +37,13 @@ def test_parts_add_up_until_they_are_dropped(store: Store) -> None:
         PendingBootstraps.add(transaction, 4, ENTRIES[1:])
         PendingBootstraps.finish(transaction, progress)
     assert bootstraps.current() == PendingBootstrap(4, progress)
-    assert bootstraps.entries() == ENTRIES
+    assert list(bootstraps.entries()) == ENTRIES
     stored = store.connection.execute("SELECT sum(length(changeset)) FROM _bootstrap_entries").fetchone()[0]
     assert stored < 300
     with store.begin_write() as transaction:
         PendingBootstraps.drop(transaction)
     assert bootstraps.current() is None
-    assert bootstraps.entries() == []
+    assert list(bootstraps.entries()) == []
 
 
 def test_copies_carry_nothing_of_the_conversation(store: Store, tmp_path: Path) -> None:

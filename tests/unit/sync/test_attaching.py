@@ -45,7 +45,7 @@ class Report(hl.AsymmetricObject):
     text: str
 
 
-SCHEMA = [Place, Company, Person, Report]
+SCHEMA = [Place, Company, Person]
 
 
 @pytest.fixture
@@ -65,7 +65,6 @@ def local(tmp_path: Path) -> Iterator[hl.Realm]:
         ada.friends.extend([bob, ada])
         ada.tags.add("red")
         ada.scores["math"] = 3
-        realm.add(Report(text="hello"))
     yield realm
     realm.close()
 
@@ -76,7 +75,7 @@ def configuration(user: hl.SyncUser, schema: list[type] | None = None) -> hl.Con
 
 def people(realm: hl.Realm) -> str:
     realm.refresh()
-    return describe_state(realm._store).split("class_Report")[0]
+    return describe_state(realm._store)
 
 
 def history_of(realm: hl.Realm) -> list[int]:
@@ -90,9 +89,38 @@ def test_everything_becomes_local_changes(user: hl.SyncUser, local: hl.Realm) ->
     with hl.Realm.attach(local, configuration(user)) as synced:
         assert people(synced) == expected
         assert history_of(synced) == [1, 2]  # the classes, then the objects
-        assert synced._store.tables["Report"].count() == 0  # it leaves with the upload
         assert local.is_closed
         assert list(path.parent.glob("local.hldb*")) == []
+
+
+def test_asymmetric_objects_leave_with_the_upload(user: hl.SyncUser, tmp_path: Path) -> None:
+    """What was collected locally is sent by a query-based realm; a fully synchronised one does not take it."""
+    with hl.Realm.open(tmp_path / "reports.hldb", schema=[Report]) as reports, reports.write():
+        reports.add(Report(text="hello"))
+    with pytest.raises(hl.ConfigurationError, match=r"Report is an asymmetric class, .* sync='query'"):
+        hl.Realm.attach(tmp_path / "reports.hldb", configuration(user, [Report]))
+    config = user.configuration("/reports", schema=[Report], sync="query", stop_policy="immediately")
+    with hl.Realm.attach(tmp_path / "reports.hldb", config) as synced:
+        assert history_of(synced) == [1, 2]
+        assert synced._store.tables["Report"].count() == 0
+
+
+@pytest.mark.scenario(54)
+def test_asymmetric_classes_need_a_query_based_realm(user: hl.SyncUser) -> None:
+    """A fully synchronised realm refuses them where it is opened, before anything is made (flx.md §7 scenario 54)."""
+    config = configuration(user, [Company, Report])
+    with pytest.raises(hl.ConfigurationError, match=r"Report is an asymmetric class, .* sync='query'"):
+        hl.Realm.open(config)
+    assert not Path(config.path).exists()
+
+
+def test_a_file_belongs_to_one_user_and_realm(user: hl.SyncUser, tmp_path: Path) -> None:
+    """What one user has in a file is neither shown to another one nor uploaded into another realm."""
+    file = tmp_path / "one.hldb"
+    hl.Realm.open(user.configuration("/board", schema=[Company], file=file)).close()
+    hl.Realm.open(user.configuration("/board", schema=[Company], file=file)).close()
+    with pytest.raises(hl.ConfigurationError, match=r"is the copy that user '.*' has of '/board', .* '/other'"):
+        hl.Realm.open(user.configuration("/other", schema=[Company], file=file))
 
 
 def test_attaching_again_just_opens(user: hl.SyncUser, local: hl.Realm) -> None:

@@ -22,7 +22,9 @@ from hinterland.changeset.instructions import (
 )
 from hinterland.errors import BadChangesetError, ProtocolError
 from hinterland.protocol.messages import Download, DownloadEntry, SyncProgress
+from hinterland.store import transaction
 from hinterland.store.client_history import ClientHistory
+from hinterland.sync import integration
 from hinterland.sync.integration import fix_global_keys
 from hinterland.sync.realm_file import RealmFile
 from hinterland.values import ClassKind, CollectionType, GlobalKey, Link, PropertyType
@@ -49,6 +51,14 @@ def download(
     return Download(1, SyncProgress(server, 5, server, client, *upload), 0, tuple(entries))
 
 
+@pytest.fixture(params=["usual", "tiny"], autouse=True)
+def memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that is said here is so as well for what does not fit into memory."""
+    if request.param == "tiny":
+        monkeypatch.setattr(integration, "DECODED_BYTES_MAX", 0)
+        monkeypatch.setattr(transaction, "ROWS_IN_MEMORY_MAX", 0)
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Iterator[RealmFile]:
     opened = RealmFile(tmp_path / "realm.hldb")
@@ -62,6 +72,15 @@ def synced(file: RealmFile) -> RealmFile:
     file.store_ident(7, 99)
     file.integrate(download((1, 0, [*SCHEMA, CreateObject("Task", 1), title("buy")]), server=1))
     return file
+
+
+def test_only_what_meets_local_changes_is_merged(synced: RealmFile) -> None:
+    """Of many changesets above one base, those that touch what was written here are transformed, and all applied."""
+    commit(synced, title("mine"), timestamp=30)
+    others = [(number, 0, [CreateObject("Task", number), title("other", number)]) for number in range(2, 6)]
+    synced.integrate(download(*others[:2], (4, 0, [title("theirs")]), *others[2:], server=6))
+    assert '"title":"mine"' in state(synced)
+    assert state(synced).count('"title":"other"') == 4
 
 
 def test_a_download_is_applied_and_remembered(synced: RealmFile) -> None:

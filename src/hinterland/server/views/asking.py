@@ -5,10 +5,11 @@ Source: spec flx.md §2.9, §3.3, §3.4.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
 from functools import partial
 
-from hinterland.errors import QueryError
+from hinterland.errors import QueryError, StorageError
 from hinterland.query.ast import Query
 from hinterland.query.statement import Statement
 from hinterland.server.views.access import NOTHING, Access, Asked, asked_by, describe_hidden
@@ -16,7 +17,7 @@ from hinterland.server.views.closure_tracker import ClosureTracker
 from hinterland.server.views.closures import ClassView, closure_text
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.includes import includes_of
-from hinterland.server.views.limits import ViewLimits, check_cost
+from hinterland.server.views.limits import ViewLimits, check_cost, check_paths
 from hinterland.server.views.queries import ClassQuery, QueryRefusedError, conditions, is_everything
 from hinterland.server.views.reads import reads_of
 from hinterland.server.views.tables import Step
@@ -61,6 +62,7 @@ class Asking:
         for one, condition, closure in wanted:
             if self._groups.find(one.class_name, one.text, condition, closure) is None:
                 query, statement = self._compile(one.class_name, one.text, condition)
+                self._check_evaluable(one.class_name, query, statement)
                 # What a filter leaves of all objects is not the client's choice, nor that it has changed.
                 if is_new and not is_everything(one.query):
                     check_cost(self._store, one.class_name, one.text, query, statement, self._limits)
@@ -101,6 +103,17 @@ class Asking:
             return self._groups.compile(class_name, text, condition)
         except QueryError as error:
             raise QueryRefusedError(f"Invalid query: {class_name}: {error}") from None
+
+    def _check_evaluable(self, class_name: str, query: Query, statement: Statement) -> None:
+        """Refuse a query that SQLite cannot prepare, before anything is written that would have to be undone."""
+        try:
+            check_paths(class_name, reads_of(conditions(query), class_name, self._store.schema))
+            sql, parameters = statement.rows("t._row")
+            self._store.connection.execute(f"EXPLAIN {sql}", parameters).close()
+        except (StorageError, sqlite3.Error, RecursionError) as error:
+            raise QueryRefusedError(
+                f"Invalid query: {class_name}: it cannot be evaluated: {error.__cause__ or error}"
+            ) from None
 
     def differs(self, user: str, step: Step) -> bool:
         """Return whether a client's queries come to something else, by what its user may see now."""

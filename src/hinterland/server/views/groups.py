@@ -361,10 +361,6 @@ class Groups:
 
     # -- which a change concerns -----------------------------------------------------------------
 
-    def watches(self, class_name: str) -> bool:
-        """Return whether changes of a class concern any group."""
-        return bool(self._by_class.get(class_name) or self._reaching.get(class_name) or self._volatile)
-
     def all_of(self, class_name: str) -> Collection[int]:
         """Return the groups that select all objects of a class."""
         return self._all.get(class_name, ())
@@ -438,7 +434,7 @@ class Groups:
         try:
             return self._store.connection.execute(sql, (*parameters, row - 1, row, 1)).fetchone() is not None
         except (StorageError, sqlite3.Error) as error:
-            _log.warning("query %r fails on row %d: %s", self._texts[group.id], row, error)
+            _log.warning("query %.500r fails on row %d: %s", self._texts[group.id], row, error)
             return False
 
     def all_matches(self, group: Group) -> set[int]:

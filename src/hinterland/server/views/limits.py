@@ -20,15 +20,25 @@ from hinterland.query.ast import Query
 from hinterland.query.statement import Statement
 from hinterland.server.views.anchors import anchors_of
 from hinterland.server.views.queries import QueryRefusedError, conditions
-from hinterland.server.views.reads import reads_of
+from hinterland.server.views.reads import Reads, reads_of
 from hinterland.store import text_index
 from hinterland.store.catalog import register_functions
 from hinterland.store.layout import quote
 from hinterland.store.store import Store
 
-__all__ = ["ViewLimits", "check_cost", "check_size", "is_looked_up", "scanned_tables", "subscription_count"]
+__all__ = [
+    "ViewLimits",
+    "check_cost",
+    "check_count",
+    "check_paths",
+    "check_size",
+    "is_looked_up",
+    "scanned_tables",
+    "subscription_count",
+]
 
 TEXT_SHOWN_MAX: Final = 200
+PATHS_MAX: Final = 200
 
 _WORD: Final = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[({]|[)}]|\|\||\bor\b""", re.IGNORECASE | re.DOTALL)
 """What matters for finding disjunctions that are not inside of anything."""
@@ -62,16 +72,11 @@ class ViewLimits:
     absence_s: float | None = 60 * 86_400
 
 
-def check_size(text: str, queries: Iterable[str], limits: ViewLimits) -> None:
-    """Refuse too many or too long queries.
-
-    Args:
-        text: All that QUERY carries.
-        queries: The queries in it.
-        limits: The limits.
+def check_size(text: str, limits: ViewLimits) -> None:
+    """Refuse queries that are too long together, before they are looked at.
 
     Raises:
-        QueryRefusedError: It passes one of them.
+        QueryRefusedError: They are.
     """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > limits.queries_bytes_max:
@@ -79,6 +84,14 @@ def check_size(text: str, queries: Iterable[str], limits: ViewLimits) -> None:
             f"Invalid query: the subscriptions have {size} bytes together; {limits.queries_bytes_max} are allowed"
             " (LimitsExceeded): use fewer, or shorter ones"
         )
+
+
+def check_count(queries: Iterable[str], limits: ViewLimits) -> None:
+    """Refuse too many subscriptions.
+
+    Raises:
+        QueryRefusedError: There are.
+    """
     count = sum(map(subscription_count, queries))
     if count > limits.subscriptions_max:
         raise QueryRefusedError(
@@ -98,6 +111,19 @@ def subscription_count(query: str) -> int:
         elif depth == 0 and word[0] not in "\"'":
             count += 1
     return count
+
+
+def check_paths(class_name: str, reads: Reads) -> None:
+    """Refuse a query that looks at objects in too many ways: each is gone back when something changes there.
+
+    Raises:
+        QueryRefusedError: It does.
+    """
+    count = len({read.hops for read in reads.others})
+    if count > PATHS_MAX:
+        raise QueryRefusedError(
+            f"Invalid query: {class_name}: it follows links along {count} paths; {PATHS_MAX} are allowed (LimitsExceeded)"
+        )
 
 
 def check_cost(

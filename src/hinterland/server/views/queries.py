@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 from hinterland.errors import QueryError
 from hinterland.permissions.system_classes import SYSTEM_QUERIES, is_system_class
-from hinterland.query.ast import Condition, Distinct, Limit, Query, Sort, Truth
+from hinterland.query.ast import And, Condition, Distinct, Limit, Or, Query, Sort, Truth
 from hinterland.query.parser import parse
 from hinterland.schema.types import Schema
 from hinterland.server.views.includes import IncludeError, includes_of
@@ -113,7 +113,19 @@ def asks_for_permissions(text: str) -> bool:
 
 def is_everything(query: Query) -> bool:
     """Return whether a query selects all objects of its class."""
-    return all(isinstance(step, Truth) and step.value for step in query.steps)
+    return all(isinstance(step, (Truth, And, Or)) and _is_always(step) for step in query.steps)
+
+
+def _is_always(condition: Condition) -> bool:
+    match condition:
+        case Truth():
+            return condition.value
+        case And():
+            return all(map(_is_always, condition.conditions))
+        case Or():  # subscriptions are joined by it, and one of them may be to the whole class
+            return any(map(_is_always, condition.conditions))
+        case _:
+            return False
 
 
 def _parts(text: str) -> list[_Part]:

@@ -137,15 +137,17 @@ class Tracker:
 
     def _walk_back(self, hops: tuple[Hop, ...], rows: set[int]) -> set[int]:
         """Return the rows from which the hops lead to any of these rows."""
-        sql = "SELECT value FROM json_each(?)"
-        for hop in reversed(hops):
+        steps = ["s0(v) AS (SELECT value FROM json_each(?))"]  # nested SELECTs would soon be too deep for SQLite
+        for number, hop in enumerate(reversed(hops)):
             table = self._store.tables[hop.class_name]
             column, side = table.columns.get(hop.field), table.sides.get(hop.field)
             place, holder, value = (
                 (table.name, "_row", column.name) if column is not None else (side.name, "owner", "value")  # type: ignore[union-attr]
             )
             source, target = (value, holder) if not hop.is_back else (holder, value)
-            sql = f"SELECT {quote(target)} FROM {quote(place)} WHERE {quote(source)} IN ({sql})"
+            select = f"SELECT {quote(target)} FROM {quote(place)} WHERE {quote(source)} IN s{number}"
+            steps.append(f"s{number + 1}(v) AS ({select})")
+        sql = f"WITH {', '.join(steps)} SELECT DISTINCT v FROM s{len(hops)}"
         found = self._store.connection.execute(sql, (json.dumps(list(rows)),))
         return {row for (row,) in found if row is not None}
 

@@ -36,7 +36,7 @@ from hinterland.server.views.bootstraps import BootstrapContent, bootstrap_conte
 from hinterland.server.views.closures import ClassView
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.integrator import ViewIntegrator
-from hinterland.server.views.limits import ViewLimits, check_size
+from hinterland.server.views.limits import ViewLimits, check_count, check_size
 from hinterland.server.views.projection import BARE, touched_names
 from hinterland.server.views.queries import (
     QueryRefusedError,
@@ -203,9 +203,11 @@ class Views:
         if current is None and job.resume_at:
             return None
         try:
+            if not is_same:
+                check_size(job.query, self._limits)
             queries = parse_queries(job.query, self._store.schema)
             if not is_same:
-                check_size(job.query, (one.text for one in queries), self._limits)
+                check_count((one.text for one in queries), self._limits)
             groups = self._asking.groups_for(client.user, queries, is_new=not is_same, is_strict=job.resume_at is None)
         except QueryRefusedError as error:
             return ViewChange(job.query_version, problem=str(error))
