@@ -269,7 +269,8 @@ class UploadCheck:
             own, level = policy.realm_privileges, REALM_LEVEL
         else:
             own, level = policy.class_privileges(str(key)), CLASS_LEVEL
-        if not policy.class_privileges(class_name) & Privilege.SET_PERMISSIONS:
+        has_rules = policy.rules is not None  # who made them decides over the realm; an empty list would lock all out
+        if has_rules or not policy.class_privileges(class_name) & Privilege.SET_PERMISSIONS:
             own &= ~Privilege.SET_PERMISSIONS
         return own, level
 

@@ -323,6 +323,17 @@ def test_lists_of_realm_and_classes_need_two_privileges(
     assert found == (set() if allowed else {name})
 
 
+@pytest.mark.parametrize("name", [("__Realm", 0), ("__Class", "Plain")])
+def test_lists_of_realm_and_classes_are_closed_where_there_are_rules(
+    refused: Callable[..., set[Name]], name: Name
+) -> None:
+    """They are the operator's then: whoever may change one could lock everybody out."""
+    world = World(realm=[Grant(EVERYONE, ALL)], classes={"Plain": [Grant(EVERYONE, ALL)]})
+    empty = Clear(*name, "permissions", [], CollectionType.LIST)
+    assert refused(world, empty) == set()
+    assert refused(world, empty, rules="[[default]]\nwrite = true") == {name}
+
+
 def test_deleting_a_list_would_open_what_it_protects(refused: Callable[..., set[Name]]) -> None:
     """So it takes all privileges there."""
     world = World(classes={"Plain": [Grant(EVERYONE, ALL & ~P.DELETE)]})
