@@ -55,6 +55,7 @@ def test_objects_that_are_sent_again_are_not_changed_before(losses: int, tmp_pat
         bench.commit(client, ArrayErase(NAME, 1, "list", [0], 1), *update(1, str="mine"))
         hand_over(bench, client)
         bench.cut(client)
+        bench.commit(client, ArrayInsert(NAME, 1, "list", [0], 7, 0))  # counts its own elements
         others = [other for other in bench.clients if other is not client]
         for size in range(1, losses + 1):
             bench.commit(one, ArrayInsert(NAME, 1, "list", [size], size, size))

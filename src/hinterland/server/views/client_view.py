@@ -9,13 +9,14 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from hinterland.changeset.decoder import decode
-from hinterland.changeset.instructions import Changeset
+from hinterland.changeset.instructions import Changeset, EraseObject, Instruction
 from hinterland.merge.touch import Touched
 from hinterland.merge.touch import touched as touched_by
 from hinterland.merge.transformer import Incoming, Local
 from hinterland.permissions.masking import masked
+from hinterland.permissions.upload import ObjectName
 from hinterland.server.views.access import hidden_of
-from hinterland.server.views.projection import touched_names
+from hinterland.server.views.projection import BARE, touched_names
 from hinterland.server.views.tables import EVERYBODY, LogRow, ViewTables
 from hinterland.store.server_history import SERVER_IDENT
 
@@ -46,6 +47,10 @@ class ClientView:
         self._own = {row.version: row.correction for row in tables.own(client, after, until)}
         steps = tables.steps(client)
         self._bootstraps = {step.version for step in steps if after < step.version <= until}
+        self._doomed: dict[ObjectName, int] = {}
+        for version in sorted(self._bootstraps):
+            moved = integrator.moves(client, version, self._names).instructions
+            self._doomed |= {ObjectName(it.class_name, it.key): version for it in moved if isinstance(it, EraseObject)}
         self._hidden: dict[int, str] = {}
         for number, step in enumerate(steps):
             last = steps[number + 1].version - 1 if number + 1 < len(steps) else until
@@ -97,7 +102,25 @@ class ClientView:
         if origin == self._client:
             origin = SERVER_IDENT
         known = None if version in self._bootstraps else integrator.reciprocal(self._client, version)
-        return Local(version, timestamp, origin, self._changeset(version) if known is None else known)
+        return Local(
+            version,
+            timestamp,
+            origin,
+            self._without_doomed(version, self._changeset(version) if known is None else known),
+        )
+
+    def _without_doomed(self, version: int, changeset: Changeset) -> Changeset:
+        """Leave out what was done to objects before a bootstrap erases them, of which the client is not sent anything.
+
+        Where they are to be sent again, it holds something else than what that was done to.
+        """
+        if not self._doomed:
+            return changeset
+        kept = [one for one in changeset.instructions if isinstance(one, BARE) or not self._is_doomed(version, one)]
+        return changeset if len(kept) == len(changeset.instructions) else Changeset(kept)
+
+    def _is_doomed(self, version: int, one: Instruction) -> bool:
+        return self._doomed.get(ObjectName(one.class_name, one.key), 0) > version  # type: ignore[union-attr]
 
     def store_reciprocal(self, version: int, changeset: Changeset) -> None:
         """See `History`."""

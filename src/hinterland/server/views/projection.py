@@ -18,9 +18,12 @@ from hinterland.changeset.instructions import (
 )
 from hinterland.permissions.upload import ObjectName
 
-__all__ = ["SCHEMA", "project", "touched_names"]
+__all__ = ["BARE", "SCHEMA", "project", "touched_names"]
 
 SCHEMA: tuple[type, ...] = (AddTable, AddColumn, EraseTable, EraseColumn)
+
+BARE: tuple[type, ...] = (*SCHEMA, EraseObject)
+"""Instructions that tell nothing of what is in an object; what undoes a client's writes has one at least."""
 
 
 def project(

@@ -37,7 +37,7 @@ from hinterland.server.views.closures import ClassView
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.integrator import ViewIntegrator
 from hinterland.server.views.limits import ViewLimits, check_count, check_size
-from hinterland.server.views.projection import SCHEMA, touched_names
+from hinterland.server.views.projection import BARE, touched_names
 from hinterland.server.views.queries import (
     QueryRefusedError,
     parse_queries,
@@ -78,9 +78,6 @@ class ViewPolicy:
     access: Access = field(default_factory=OpenAccess)
     may_create_outside: bool = True
 
-
-_BARE: Final = (*SCHEMA, EraseObject)
-"""Instructions that tell nothing of what is in an object; what undoes a client's writes has one at least."""
 
 _NO_STEP: Final = Step(0, 0, "", frozenset())
 
@@ -441,7 +438,7 @@ class Views:
         seen = [self.integrator.projection(version, rows) for version, rows in stretch.rows.items()]
         seen += [decode(row.correction) for row in stretch.own.values()]
         return any(
-            not isinstance(one, _BARE) and ObjectName(one.class_name, one.key) in lost  # type: ignore[union-attr]
+            not isinstance(one, BARE) and ObjectName(one.class_name, one.key) in lost  # type: ignore[union-attr]
             for changeset in seen
             for one in changeset.instructions
         )
@@ -547,7 +544,7 @@ class _Stretch:
     def reduced(self, version: int, changeset: Changeset) -> Changeset:
         """Return a version without what is left out; the same object if that is nothing."""
         found = masked(changeset, hidden_of(self.hidden)) if self.hidden else changeset
-        kept = [one for one in found.instructions if isinstance(one, _BARE) or not self._is_doomed(version, one)]
+        kept = [one for one in found.instructions if isinstance(one, BARE) or not self._is_doomed(version, one)]
         return found if len(kept) == len(found.instructions) else Changeset(kept)
 
     def _is_doomed(self, version: int, one: Instruction) -> bool:
