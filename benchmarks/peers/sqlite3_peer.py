@@ -33,13 +33,21 @@ class LocalPeer(Peer):
         return sqlite3.sqlite_version
 
     def open(self) -> None:
-        self.connection = sqlite3.connect(self.folder / "dogs.db", isolation_level=None)
+        self.connect()
         self.connection.executescript(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
             "CREATE TABLE dog(id BLOB PRIMARY KEY, name TEXT, age INT, weight REAL, born INT) WITHOUT ROWID;"
             "CREATE TABLE owner(id INTEGER PRIMARY KEY, number INT);"
             "CREATE TABLE pet(id INTEGER PRIMARY KEY, owner INT REFERENCES owner(id))"
         )
+
+    def connect(self) -> None:
+        self.connection = sqlite3.connect(self.folder / "dogs.db", isolation_level=None)
+        self.connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
+
+    def fresh(self) -> None:
+        """Start each step as cold as a realm that was closed and opened does."""
+        self.connection.close()
+        self.connect()
 
     def create(self, count: int) -> None:
         dogs = [Dog(key(i), *fields(i)) for i in range(count)]
