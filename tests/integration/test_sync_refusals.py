@@ -36,7 +36,7 @@ def refuse_uploads(script: Script, action: str, *, is_schema_known: bool = True)
             case Upload() if message.entries and not first_upload and is_schema_known:
                 first_upload.append(message.entries[0].changeset)
                 acknowledge(socket, message.session, message.entries[0].client_version)
-            case Upload() if message.entries:
+            case Upload() if message.entries and script.answers_unbind:  # a session gets one error
                 script.answers_unbind = False
                 socket.send(encode(JsonError(message.session, 230, "you may only read", action)))
             case Ident():
@@ -137,9 +137,11 @@ def test_in_manual_mode_refused_changes_stay(script: Script, tmp_path: Path) -> 
 def delete_on_upload(script: Script) -> None:
     def answer(socket: ServerConnection, message: object) -> None:
         match message:
+            case Ident():
+                script.answers_unbind = True
             case Mark():
                 socket.send(encode(Mark(message.session, message.request)))
-            case Upload() if message.entries:
+            case Upload() if message.entries and script.answers_unbind:
                 script.answers_unbind = False
                 socket.send(encode(JsonError(message.session, 201, "that realm is gone", "DeleteRealm")))
 
