@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.simulation.closures import ClosurePermissionWorld, ClosureWorld
+from tests.simulation.lives import live_through
 
 CHUNKS = 4
 
@@ -20,31 +21,11 @@ CHUNKS = 4
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_clients_hold_what_their_queries_bring_along(chunk: int, is_filtered: bool, seeds: int, tmp_path: Path) -> None:
     """flx.md §4.4, §7.10: whatever happened on the way. `--seeds N` runs a twentieth of N worlds, with and without filters."""
-    for seed in range(chunk, max(2 * CHUNKS, seeds // 20), CHUNKS):
-        directory = tmp_path / str(seed)
-        directory.mkdir()
-        world = ClosureWorld(seed, directory, clients=2 + seed % 3, is_filtered=is_filtered)
-        try:
-            world.run(150 + 10 * (seed % 20))
-        except BaseException:
-            print(f"seed {seed}", *world.lines[-400:], sep="\n")
-            raise
-        finally:
-            world.close()
+    live_through(range(chunk, max(2 * CHUNKS, seeds // 20), CHUNKS), tmp_path, ClosureWorld, is_filtered=is_filtered)
 
 
 @pytest.mark.scenario(88)
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_closures_hold_nothing_that_may_not_be_read(chunk: int, seeds: int, tmp_path: Path) -> None:
     """flx.md §3, §4.4: with roles, lists, rules and hidden properties. `--seeds N` runs a twentieth of N worlds."""
-    for seed in range(chunk, max(2 * CHUNKS, seeds // 20), CHUNKS):
-        directory = tmp_path / str(seed)
-        directory.mkdir()
-        world = ClosurePermissionWorld(seed, directory, clients=2 + seed % 3)
-        try:
-            world.run(150 + 10 * (seed % 20))
-        except BaseException:
-            print(f"seed {seed}", *world.lines[-400:], sep="\n")
-            raise
-        finally:
-            world.close()
+    live_through(range(chunk, max(2 * CHUNKS, seeds // 20), CHUNKS), tmp_path, ClosurePermissionWorld)

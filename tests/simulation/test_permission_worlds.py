@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.simulation.lives import live_through
 from tests.simulation.permission_world import PermissionWorld
 
 CHUNKS = 8
@@ -19,14 +20,4 @@ CHUNKS = 8
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_scenario_88_clients_hold_what_they_ask_for_and_may_read(chunk: int, seeds: int, tmp_path: Path) -> None:
     """flx.md §7.10, §3: whatever happened on the way. `--seeds N` runs two fifths of N worlds."""
-    for seed in range(chunk, max(CHUNKS, 2 * seeds // 5), CHUNKS):
-        directory = tmp_path / str(seed)
-        directory.mkdir()
-        world = PermissionWorld(seed, directory, clients=2 + seed % 3)
-        try:
-            world.run(150 + 10 * (seed % 20))
-        except BaseException:
-            print(f"seed {seed}", *world.lines[-400:], sep="\n")
-            raise
-        finally:
-            world.close()
+    live_through(range(chunk, max(CHUNKS, 2 * seeds // 5), CHUNKS), tmp_path, PermissionWorld)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.simulation.lives import live_through
 from tests.simulation.schema_world import SchemaWorld
 
 CHUNKS = 4
@@ -14,14 +15,4 @@ CHUNKS = 4
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_clients_hold_what_they_ask_for_of_any_schema(chunk: int, seeds: int, tmp_path: Path) -> None:
     """flx.md §7.10: whatever happened on the way. `--seeds N` runs a tenth of N worlds."""
-    for seed in range(chunk, max(CHUNKS, seeds // 10), CHUNKS):
-        directory = tmp_path / str(seed)
-        directory.mkdir()
-        world = SchemaWorld(seed, directory, clients=2 + seed % 3)
-        try:
-            world.run(120 + 10 * (seed % 20))
-        except BaseException:
-            print(f"seed {seed}", *world.lines[-400:], sep="\n")
-            raise
-        finally:
-            world.close()
+    live_through(range(chunk, max(CHUNKS, seeds // 10), CHUNKS), tmp_path, SchemaWorld, steps_min=120)

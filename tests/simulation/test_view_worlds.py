@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.simulation.lives import live_through
 from tests.simulation.views import ViewWorld
 
 from hinterland.server.views import bootstraps, spool
@@ -35,15 +36,11 @@ def test_scenarios_88_and_89_clients_hold_what_their_queries_select(
         monkeypatch.setattr(bootstraps, "CHANGESET_BYTES", 40)
         monkeypatch.setattr(bootstraps, "PART_BYTES_MAX", 60)
         monkeypatch.setattr(spool, "MEMORY_BYTES_MAX", 1)
-    for seed in range(chunk, max(CHUNKS, seeds // 10), CHUNKS):
-        directory = tmp_path / str(seed)
-        directory.mkdir()
-        policy = ViewPolicy(may_create_outside=kind != "strict")
-        world = ViewWorld(seed, directory, clients=2 + seed % 3, policy=policy, has_readers=kind == "readers")
-        try:
-            world.run(150 + 10 * (seed % 20))
-        except BaseException:
-            print(f"seed {seed}", *world.lines[-400:], sep="\n")
-            raise
-        finally:
-            world.close()
+    policy = ViewPolicy(may_create_outside=kind != "strict")
+    live_through(
+        range(chunk, max(CHUNKS, seeds // 10), CHUNKS),
+        tmp_path,
+        ViewWorld,
+        policy=policy,
+        has_readers=kind == "readers",
+    )

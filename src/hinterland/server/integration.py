@@ -127,7 +127,11 @@ class Integrator:
         )
         if updated != client:
             self._history.update_client(updated)
+            self._recorded(client, updated)
         return updated
+
+    def _recorded(self, before: ClientRecord, after: ClientRecord) -> None:
+        """Do what follows from a client's new record; here nothing."""
 
     def _merge(
         self,

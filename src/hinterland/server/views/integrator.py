@@ -143,24 +143,10 @@ class ViewIntegrator(Integrator):
         if watched.has_schema:
             self.affected.add(EVERYBODY)
 
-    def integrate(
-        self,
-        transaction: WriteTransaction,
-        client: ClientRecord,
-        entries: Sequence[UploadEntry],
-        progress: Cursor,
-        locked_version: int,
-        now_s: int,
-        *,
-        can_change_schema: bool = True,
-    ) -> ClientRecord:
-        """See `Integrator.integrate`; also removes what the client has acknowledged."""
-        updated = super().integrate(
-            transaction, client, entries, progress, locked_version, now_s, can_change_schema=can_change_schema
-        )
-        if updated.base_version > client.base_version:
-            self._prune(client.ident, client.base_version, updated.base_version)
-        return updated
+    def _recorded(self, before: ClientRecord, after: ClientRecord) -> None:
+        """Remove what the client has acknowledged."""
+        if after.base_version > before.base_version:
+            self._prune(after.ident, before.base_version, after.base_version)
 
     def undo(
         self,
