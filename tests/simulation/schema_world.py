@@ -1,4 +1,4 @@
-"""Simulated worlds of query-based realms, each with a schema of its own."""
+"""Simulated worlds of query-based realms, each with a schema of its own, some with rules that change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ from hinterland.changeset.instructions import (
     Instruction,
     Update,
 )
+from hinterland.permissions.rules_document import parse_rules
+from hinterland.permissions.subject import Subject
 from hinterland.query.parser import parse
+from hinterland.server.realm_access import RealmAccess
+from hinterland.server.views.access import Access
+from hinterland.server.views.views import ViewPolicy
 from hinterland.store.store import Store
 from hinterland.values import ClassKind, CollectionType, Key, Link, ObjectId, PropertyType
 
@@ -31,6 +36,7 @@ P = PropertyType
 SINGLE, LIST = CollectionType.SINGLE, CollectionType.LIST
 KEYS = 6
 WORDS = ("ada", "bob", "cy")
+USERS = ("ada", "bob")
 OPERATORS = ("==", "!=", "<", ">=", "<=", ">")
 
 
@@ -187,8 +193,10 @@ class Model:
 
     # -- judging -----------------------------------------------------------------------------------
 
-    def wanted(self, server: Store, queries: str) -> dict[str, dict[Any, dict[str, Any]]]:
-        """Return what a client must hold: what the naive evaluator selects of the server's objects."""
+    def wanted(
+        self, server: Store, queries: str, readable: dict[str, str] | None = None
+    ) -> dict[str, dict[Any, dict[str, Any]]]:
+        """Return what a client must hold: what the naive evaluator selects of what may be read of the server's objects."""
         rows = {name: rows_of(server, name) for name in self.classes}
         evaluator = GraphEvaluator({})
         nodes = self._nodes(rows)
@@ -196,6 +204,8 @@ class Model:
         found = {}
         for name in self.classes:
             steps = parse(json.loads(queries).get(name, "FALSEPREDICATE")).steps
+            if readable is not None:
+                steps = (*steps, *parse(readable[name]).steps)
             keys = [key for key, node in nodes[name].items() if all(evaluator.holds(one, node) for one in steps)]
             found[name] = {key: rows[name][key] for key in keys}
         return found
@@ -246,9 +256,9 @@ class SchemaClient(ViewClient):
 class SchemaWorld(ViewWorld):
     """A world whose classes, properties and keys are its own."""
 
-    def __init__(self, seed: int, directory: Path, *, clients: int) -> None:
+    def __init__(self, seed: int, directory: Path, *, clients: int, **options: Any) -> None:
         self.model = Model(Random(seed + 1_000_003))
-        super().__init__(seed, directory, clients=clients, schema=self.model.schema)
+        super().__init__(seed, directory, clients=clients, schema=self.model.schema, **options)
 
     def add_client(self, user: str = "u") -> ViewClient:
         name = f"c{len(self.clients)}"
@@ -259,3 +269,54 @@ class SchemaWorld(ViewWorld):
 
     def wanted(self, client: ViewClient) -> dict[str, dict[Any, dict[str, Any]]]:
         return self.model.wanted(self.server.file.store, client.active.query_json)
+
+
+class RuledSchemaWorld(SchemaWorld):
+    """Such a world in which users may read different things, by rules that change."""
+
+    def __init__(self, seed: int, directory: Path, *, clients: int) -> None:
+        self.rules: dict[str, dict[str, str]] = {}
+        super().__init__(seed, directory, clients=clients, policy=self.make_policy)
+
+    def add_client(self, user: str = "u") -> ViewClient:
+        client = super().add_client(USERS[len(self.clients) % len(USERS)])
+        client.may_be_refused = True
+        return client
+
+    def make_policy(self, store: Store) -> ViewPolicy:
+        rules = parse_rules(self.document()) if self.rules else None
+        return ViewPolicy(RealmAccess(store, Subject, rules))
+
+    def document(self) -> str:
+        """Return the rules as an operator writes them."""
+        roles = [
+            f"[[classes.{name}]]\napply_when = \"$user.id == '{user}'\"\nread = '''{text}'''\nwrite = true\n"
+            for user, conditions in self.rules.items()
+            for name, text in conditions.items()
+        ]
+        return "\n".join(("allow_schema_changes = true", *roles))
+
+    def step(self) -> None:
+        tables = self.server.file.store.tables
+        if self.random.random() < 0.04 and all(name in tables for name in self.model.classes):
+            self.change_rules()
+        super().step()
+
+    def change_rules(self) -> None:
+        """Let one user read other objects from now on."""
+        for user in USERS if not self.rules else (self.random.choice(USERS),):
+            self.rules[user] = {
+                name: self.model.condition(self.random, one) for name, one in self.model.classes.items()
+            }
+        self.lines.append(f"the rules are {self.rules}")
+        rules = parse_rules(self.document())
+
+        def change(access: Access) -> None:
+            assert isinstance(access, RealmAccess)
+            access.set_rules(rules)
+
+        self.server.change(lambda file: file.renew_access(change))
+
+    def wanted(self, client: ViewClient) -> dict[str, dict[Any, dict[str, Any]]]:
+        readable = self.rules.get(client.user)
+        return self.model.wanted(self.server.file.store, client.active.query_json, readable)
