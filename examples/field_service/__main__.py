@@ -25,6 +25,7 @@ def main() -> None:
         hl.sync_directory(Path(folder) / "devices")  # all devices are on this machine
         dee, ada, bob, eve = (server.register(name) for name in ("dee", "ada", "bob", "eve"))
         with open_service(dee, dee.identity, on_error) as office:
+            office.subscriptions.wait(TIMEOUT_S)  # the realm's permissions come before they can be changed
             prepare(office, [dee.identity], {"north": [ada.identity, bob.identity], "south": [eve.identity]})
             settle({"Dee": office})
             dee.permissions.apply("*", f"/{dee.identity}/service", "write")  # now others may come in

@@ -30,7 +30,10 @@ SCHEMA = [Ticket, Customer]
 
 
 def prepare(realm: hl.Realm, dispatchers: Iterable[str], crews: Mapping[str, Iterable[str]]) -> None:
-    """Make the crews of users' identities, and lock the realm down: tickets are everybody's, all else is not."""
+    """Make the crews of users' identities, and lock the realm down: tickets are everybody's, all else is not.
+
+    What was subscribed to must be here, and the realm's permissions with it.
+    """
     with realm.write():
         for name, identities in {DISPATCH: dispatchers, **crews}.items():
             realm.permissions.role(name)

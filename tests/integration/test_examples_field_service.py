@@ -59,6 +59,7 @@ def service(server: LocalServer, technicians: dict[str, hl.SyncUser]) -> Iterato
         made.realms[name] = open_service(user, made.id("dee"), made.told[name])
         if name == "dee":
             office = made[name]
+            office.subscriptions.wait(TIMEOUT_S)
             prepare(office, [made.id("dee")], {"north": [made.id("ada"), made.id("bob")], "south": [made.id("eve")]})
             exchange(office)
             with office.write():

@@ -32,6 +32,7 @@ from hinterland.permissions.system_classes import (
     permission_key,
 )
 from hinterland.realm.objects import ObjectBase
+from hinterland.store.subscription_sets import SubscriptionSets
 from hinterland.values import ClassKind, Key, ObjectId
 
 if TYPE_CHECKING:
@@ -169,26 +170,34 @@ class PermissionLists:
         return self._realm.objects(Role)
 
     def role(self, name: str) -> Role:
-        """Return the role of that name, made if it is absent."""
+        """Return the role of that name, made if it is absent.
+
+        Raises:
+            UsageError: It is not here, as the realm's permissions have not arrived on this device yet.
+        """
         from hinterland.realm.permission_classes import Role
 
         found = self._realm.object(Role, name)
         if found is None:
-            found = self._realm.add(Role(name=name))
-            if name == EVERYONE:
-                self.of(self._realm)  # where there is this role, there is a list of the realm
+            self._check_arrived(f"the role {name!r}")
+            found = self._role(name)
         return found
 
     def user(self, identity: str) -> PermissionUser:
-        """Return the user of that identity; one who has not come yet is made with the roles that every user gets."""
+        """Return the user of that identity; one who has not come yet is made with the roles that every user gets.
+
+        Raises:
+            UsageError: It is not here, as the realm's permissions have not arrived on this device yet.
+        """
         from hinterland.realm.permission_classes import PermissionUser
 
         found = self._realm.object(PermissionUser, identity)
         if found is None:
-            own = self.role(private_role(identity))
+            self._check_arrived(f"the user {identity!r}")
+            own = self._role(private_role(identity))
             found = self._realm.add(PermissionUser(id=identity, role=own))
             own.members.append(found)
-            self.role(EVERYONE).members.append(found)
+            self._role(EVERYONE).members.append(found)
         return found
 
     def of(self, target: Realm | type | ObjectBase) -> List[Permission]:
@@ -198,17 +207,14 @@ class PermissionLists:
 
         Raises:
             SchemaError: The class of the object declares no list of permissions.
+            UsageError: The realm's permissions have not arrived on this device yet.
         """
-        from hinterland.realm.permission_classes import RealmPermissions
-
         realm = self._realm
         if target is realm:
-            holder = realm.object(RealmPermissions, REALM_KEY)
-            if holder is None:
-                holder = realm.add(RealmPermissions(id=REALM_KEY))
-                self._open(holder.permissions, REALM, REALM_KEY)
-            return holder.permissions
+            self._check_arrived("the realm's list")
+            return self._of_realm()
         if isinstance(target, type):
+            self._check_arrived(f"the list of {realm._binding(target).name}")
             return self._of_class(realm._binding(target).name)
         if not isinstance(target, ObjectBase):
             raise UsageError(f"permissions are those of this realm, of a class or of an object, not of {target!r}")
@@ -225,14 +231,18 @@ class PermissionLists:
         """Change what a role may do: `grant(ticket, "crew", can_read=True)`; flags not given stay as they are.
 
         The role, and its permission in the list, are made if they are absent.
+
+        Raises:
+            UsageError: There is no such privilege; or the list of the realm or a class is to be changed, and the
+                realm's permissions have not arrived on this device yet.
         """
         from hinterland.realm.permission_classes import FLAGS
 
         for name in flags:
             if name not in FLAGS:
                 raise UsageError(f"there is no privilege {name!r}; they are {', '.join(FLAGS)}")
-        owner = self.role(role) if isinstance(role, str) else role
         entries = self.of(target)
+        owner = self._role(role) if isinstance(role, str) else role
         if isinstance(target, ObjectBase):
             return self._set(entries, owner, flags, None)
         name, key = (CLASS, self._realm._binding(target).name) if isinstance(target, type) else (REALM, REALM_KEY)
@@ -257,10 +267,14 @@ class PermissionLists:
         Args:
             admins: Identities of users who get the role "admins".
             editable: Classes in which everyone may write.
+
+        Raises:
+            UsageError: The realm's permissions have not arrived on this device yet.
         """
         from hinterland.realm.permission_classes import FLAGS
 
         realm = self._realm
+        self._check_arrived("a lock-down")
         members = self.role(ADMINISTRATORS).members
         user = _user_of(realm)
         for identity in dict.fromkeys((*admins, *([] if user is None else [user.identity]))):
@@ -279,6 +293,38 @@ class PermissionLists:
         self.grant(realm, ADMINISTRATORS, **everything)
         self.grant(realm, EVERYONE, **{**reading, "can_update": bool(editable)})
 
+    def _check_arrived(self, what: str) -> None:
+        """Refuse what the realm's own permissions, when they come, would take the place of without a word.
+
+        A role that an object's list names is no matter: if there is one already, the list names that one then.
+        """
+        sets = SubscriptionSets(self._realm._store.connection)
+        if sets.exists and f'"{ROLE}"' not in sets.active().query_json:
+            raise UsageError(
+                f"{what} of {self._realm.path} cannot be made yet: the permissions of this realm have not arrived on "
+                "this device. Subscribe to something and wait for it first, as with realm.subscriptions.wait()"
+            )
+
+    def _role(self, name: str) -> Role:
+        """Return the role of that name, made if it is absent, also before the realm's roles are known."""
+        from hinterland.realm.permission_classes import Role
+
+        found = self._realm.object(Role, name)
+        if found is None:
+            found = self._realm.add(Role(name=name))
+            if name == EVERYONE:
+                self._of_realm()  # where there is this role, there is a list of the realm
+        return found
+
+    def _of_realm(self) -> List[Permission]:
+        from hinterland.realm.permission_classes import RealmPermissions
+
+        holder = self._realm.object(RealmPermissions, REALM_KEY)
+        if holder is None:
+            holder = self._realm.add(RealmPermissions(id=REALM_KEY))
+            self._open(holder.permissions, REALM, REALM_KEY)
+        return holder.permissions
+
     def _of_class(self, name: str) -> List[Permission]:
         from hinterland.realm.permission_classes import ClassPermissions
 
@@ -292,7 +338,7 @@ class PermissionLists:
         """Say in a new list what holds without it."""
         from hinterland.realm.permission_classes import FLAGS
 
-        owner = self.role(EVERYONE)
+        owner = self._role(EVERYONE)
         self._set(entries, owner, dict.fromkeys(FLAGS, True), permission_key(class_name, key, EVERYONE))
 
     def _set(

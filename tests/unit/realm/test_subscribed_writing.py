@@ -201,6 +201,31 @@ def test_permissions_come_along(path: Path) -> None:
             realm.permissions.grant(realm.add(Ticket(title="a")), "crew", can_read=True)
 
 
+def test_permissions_that_have_not_arrived_cannot_be_changed(path: Path) -> None:
+    """The realm's own, when they come, would take their place without a word; lists of objects only name roles."""
+    with hl.Realm.open(configuration(path, schema=[Ticket])) as realm:
+        realm.objects(Ticket).subscribe(links="none")
+        before = realm.version
+        changes: list[Callable[[], object]] = [
+            lambda: realm.permissions.role("crew"),
+            lambda: realm.permissions.user("5f0e"),
+            lambda: realm.permissions.of(realm),
+            lambda: realm.permissions.grant(realm, "crew", can_read=True),
+            lambda: realm.permissions.grant(Ticket, "everyone", can_read=True),
+            lambda: realm.permissions.revoke(Ticket, "everyone"),
+            realm.permissions.lock_down,
+        ]
+        for change in changes:
+            with pytest.raises(hl.UsageError, match=r"the permissions of this realm have not arrived"), realm.write():
+                change()
+        assert realm.version == before
+
+        answer(realm, SetState.COMPLETE)
+        for change in changes:
+            with realm.write():
+                change()
+
+
 def test_permissions_that_came_later_are_asked_for(path: Path) -> None:
     """When a realm got its classes of permissions after something was subscribed to, the next opening asks for them."""
     with hl.Realm.open(configuration(path, schema=[Company, Person, Address, Event])) as realm:
