@@ -478,6 +478,23 @@ def test_scenario_31_progress_follows_the_servers_estimate(world: World, ada: Re
     assert fractions[0] < 0.5
 
 
+def test_progress_of_opening_ends_with_it(world: World, ada: Realm) -> None:
+    """What is asked for later is for handlers of the session."""
+    told: list[float] = []
+    seen: list[float] = []
+    realm = Realm.open(
+        world.configuration(world.user("bob"), sync="query"),
+        download=True,
+        progress=lambda progress: told.append(progress.fraction),
+        timeout=TIMEOUT_S,
+    )
+    world.realms.append(realm)
+    realm.session.add_progress_handler("download", lambda progress: seen.append(progress.fraction))
+    realm.objects(Task).subscribe(links="none").wait(TIMEOUT_S)
+    eventually(lambda: seen and seen[-1] == 1.0, "progress of the session")
+    assert told == []
+
+
 def test_waits_are_for_query_based_realms(world: World) -> None:
     """A fully synchronised realm has no subscriptions to wait for."""
     realm = world.open(world.user("ada"))

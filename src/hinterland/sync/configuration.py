@@ -162,8 +162,8 @@ class _Hooks:
             return
         session = SessionRegistry.acquire(file, self._settings)
         try:
-            self._watch(session, progress)
-            session.wait_for_download(timeout_s)
+            with _watched(session, progress):
+                session.wait_for_download(timeout_s)
         finally:
             self._hand_over(session)
 
@@ -174,24 +174,22 @@ class _Hooks:
         file = await asyncio.to_thread(_prepare, configuration, self._settings)
         session = SessionRegistry.acquire(file, self._settings)
         try:
-            self._watch(session, progress)
-            await _within(session, timeout_s)
+            with _watched(session, progress):
+                await _within(session, timeout_s)
         finally:
             self._hand_over(session)
 
     def complete(self, realm: Realm, *, progress: ProgressCallback | None, timeout_s: float | None) -> None:
         """Wait for the subscriptions that were made as the realm was opened."""
         if self._settings.is_query_based and _has_pending_sets(realm):
-            with _closed_on_failure(realm):
-                self._watch(realm.session, progress)
+            with _closed_on_failure(realm), _watched(realm.session, progress):
                 realm.session.wait_for_download(timeout_s)
             realm.refresh()
 
     async def complete_async(self, realm: Realm, *, progress: ProgressCallback | None, timeout_s: float | None) -> None:
         """Wait for the subscriptions that were made as the realm was opened."""
         if self._settings.is_query_based and _has_pending_sets(realm):
-            with _closed_on_failure(realm):
-                self._watch(realm.session, progress)
+            with _closed_on_failure(realm), _watched(realm.session, progress):
                 await _within(realm.session, timeout_s)
             realm.refresh()
 
@@ -210,10 +208,6 @@ class _Hooks:
             Realm.open(configuration).close()  # which makes the initial subscriptions
         attach(configuration, local_path, local_key, progress)
 
-    def _watch(self, session: Session, progress: ProgressCallback | None) -> None:
-        if progress is not None:
-            session.add_progress_handler("download", progress, mode="current")
-
     def _hand_over(self, session: Session) -> None:
         """Keep the session until the realm that is about to open has taken it over, or could not be opened."""
         with self._lock:
@@ -231,6 +225,19 @@ class _Hooks:
 
 def _has_pending_sets(realm: Realm) -> bool:
     return bool(SubscriptionSets(realm._store.connection).pending())
+
+
+@contextmanager
+def _watched(session: Session, progress: ProgressCallback | None) -> Iterator[None]:
+    """Tell of the download while it is waited for, and of nothing that comes later."""
+    if progress is None:
+        yield
+        return
+    token = session.add_progress_handler("download", progress, mode="current")
+    try:
+        yield
+    finally:
+        token.cancel()
 
 
 @contextmanager
