@@ -86,6 +86,21 @@ def test_a_ticket_is_shared_with_a_crew(world: World, errors: list[Any]) -> None
     assert len(errors) == 1
 
 
+def test_what_is_shared_with_a_crew_for_the_first_time_stays_where_it_is(world: World, errors: list[Any]) -> None:
+    """That a permission names the crew now changes nothing for its members' other objects, nor for this one."""
+    ada = world.user("ada")
+    realm = opened(world, ada, errors)
+    with realm.write():
+        realm.permissions.role("crew").members.append(realm.permissions.user(ada.identity))
+    exchange(realm)
+    with realm.write():
+        ticket = realm.add(Ticket(title="leak"))
+        realm.permissions.grant(ticket, "crew", can_read=True)
+    exchange(realm)
+    realm.refresh()
+    assert ticket.is_valid
+
+
 def test_a_realm_that_is_locked_down(world: World, errors: list[Any]) -> None:
     """Only classes that are editable can be written then; what others try is undone."""
     ada, bob = world.user("ada"), world.user("bob")

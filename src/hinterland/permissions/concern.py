@@ -30,7 +30,7 @@ __all__ = ["Concern", "concern_of"]
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """Who may be concerned: everyone, members of roles, users, and members of roles that no permission named before."""
+    """Who may be concerned: everyone, members of roles, users, and those whose private roles no permission named before."""
 
     everyone: bool = False
     roles: frozenset[str] = frozenset()

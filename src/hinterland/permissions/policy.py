@@ -18,6 +18,7 @@ from hinterland.permissions.privileges import (
     ALL,
     EVERYONE,
     OBJECT_LEVEL,
+    PRIVATE_ROLE_PREFIX,
     REALM_LEVEL,
     Entry,
     Privilege,
@@ -139,13 +140,15 @@ class Policy:
         roles = state.roles_of(subject.identity)
         if roles is None:  # will be enrolled like this
             roles = frozenset((EVERYONE, private_role(subject.identity)))
+        private = frozenset(role for role in roles if role.startswith(PRIVATE_ROLE_PREFIX))
         return cls(
             subject,
             state.schema,
             realm=state.realm_entries(),
             classes=state.class_entries(),
             roles=roles,
-            roles_that_count=state.mentioned(roles),
+            # Private roles that no permission names are left out, so that users with the same roles share conditions.
+            roles_that_count=(roles - private) | state.mentioned(private),
             rules=rules,
         )
 

@@ -66,7 +66,7 @@ def test_a_realm_without_permissions_is_open(policy_of) -> None:  # type: ignore
     assert plain.can_query
     assert policy.can_add_classes
     assert policy.of("NotThereYet").is_open
-    assert policy.of("Item").readable_text == "FALSEPREDICATE"
+    assert "$p.role.name IN {'everyone'}" in policy.of("Item").readable_text
     assert not policy.is_unrestricted
 
 
@@ -81,17 +81,23 @@ def test_an_admin_may_do_everything(policy_of) -> None:  # type: ignore[no-untyp
 
 
 def test_lists_of_objects_become_a_condition(policy_of) -> None:  # type: ignore[no-untyped-def]
-    """It names the user's roles as far as permissions do, so that users of the same groups share it."""
+    """It names the user's roles, private ones as far as permissions do, so that users of the same groups share it."""
     world = World(
-        members={EVERYONE: ["ada", "bob"], "crew": ["ada", "bob"], "idle": ["ada"], "__User:ada": ["ada"]},
-        users=["ada", "bob"],
-        items={1: [Grant("crew", P.READ)]},
+        members={
+            EVERYONE: ["ada", "bob", "cy"],
+            "crew": ["ada", "bob", "cy"],
+            **{f"__User:{name}": [name] for name in ("ada", "bob", "cy")},
+        },
+        users=["ada", "bob", "cy"],
+        items={1: [Grant("crew", P.READ)], 2: [Grant("__User:cy", P.READ)]},
     )
-    text = "SUBQUERY(permissions, $p, $p.canRead == true AND $p.role.name IN {'crew'}).@count > 0"
-    assert policy_of(world).of("Item").readable_text == text
-    assert policy_of(world, "bob").of("Item").readable_text == text
+    text = "SUBQUERY(permissions, $p, $p.canRead == true AND $p.role.name IN {'crew', 'everyone'%s}).@count > 0"
+    assert policy_of(world).of("Item").readable_text == text % ""
+    assert policy_of(world, "bob").of("Item").readable_text == text % ""
     assert sight(policy_of(world)) == sight(policy_of(world, "bob"))
-    assert policy_of(world, "eve").of("Item").readable_text == "FALSEPREDICATE"
+    cys = text.replace("{", "{'__User:cy', ") % ""
+    assert policy_of(world, "cy").of("Item").readable_text == cys
+    assert policy_of(world, "eve").of("Item").readable_text == text.replace("'crew', ", "") % ""
 
 
 def test_a_user_who_is_not_enrolled_yet_has_the_roles_of_every_user(policy_of) -> None:  # type: ignore[no-untyped-def]
@@ -241,12 +247,15 @@ def test_a_change_concerns_few(  # type: ignore[no-untyped-def]
     assert {one.subject.identity for one in policies if one.is_concerned(concern)} == concerned
 
 
-def test_a_role_that_permissions_name_for_the_first_time_concerns_its_members(policy_of) -> None:  # type: ignore[no-untyped-def]
-    """Until then it was not part of their condition."""
-    world = World(members={EVERYONE: ["ada"], "idle": ["ada"], "crew": ["bob"]}, users=["ada", "bob"])
-    concern = concern_of(Changeset([Update("__Permission", permission_id(9), "role", [], Link("__Role", "idle"))]))
-    assert policy_of(world).is_concerned(concern)
-    assert not policy_of(world, "bob").is_concerned(concern)
+@pytest.mark.parametrize(("role", "concerned"), [("__User:ada", {"ada"}), ("crew", set()), ("everyone", set())])
+def test_a_private_role_that_permissions_name_for_the_first_time_concerns_its_user(  # type: ignore[no-untyped-def]
+    policy_of, role: str, concerned: set[str]
+) -> None:
+    """Until then it was not part of the user's condition; other roles always are."""
+    members = {EVERYONE: ["ada", "bob"], "__User:ada": ["ada"], "__User:bob": ["bob"], "crew": ["ada"]}
+    world = World(members=members, users=["ada", "bob"])
+    concern = concern_of(Changeset([Update("__Permission", permission_id(9), "role", [], Link("__Role", role))]))
+    assert {name for name in ("ada", "bob") if policy_of(world, name).is_concerned(concern)} == concerned
 
 
 def test_concerns_add_up() -> None:
