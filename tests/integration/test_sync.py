@@ -232,6 +232,23 @@ def test_progress_of_an_upload_is_told(world: World) -> None:
     token.cancel()
 
 
+def test_a_realm_is_deleted_and_opened_again_at_once(world: World) -> None:
+    """Its session, which may not even have begun, ends before its files go."""
+    realm = world.open(world.user("ada"))
+    write(realm, "x")
+    exchange(realm)
+    configuration = realm.configuration
+    realm.close()
+    for _ in range(30):
+        assert Realm.delete_files(configuration)
+        with Realm.open(configuration) as fresh:
+            assert len(fresh.objects(Task)) == 0
+            write(fresh, "y")
+    with Realm.open(configuration) as last:
+        exchange(last)
+        assert {task.name for task in last.objects(Task)} >= {"x", "y"}
+
+
 def test_sessions_of_one_user_share_a_connection(world: World) -> None:
     """One WebSocket carries several realms (wire.md §1.9)."""
     user = world.user("ada")

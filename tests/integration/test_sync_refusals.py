@@ -162,7 +162,7 @@ def test_a_deleted_realm_is_gone_at_the_next_opening(script: Script, tmp_path: P
     assert [task.name for task in app.realm.objects(Task)] == ["mine"]
     write(app.realm, "afterwards")
     app.realm.close()
-    eventually(lambda: opened(configuration) == [], "the removal")
+    assert opened(configuration) == []
     assert sorted(names(copy) for copy in folder.glob("recovered/*.hldb")) == [["afterwards", "mine"], ["mine"]]
     assert error.backup_path is not None
     assert names(error.backup_path) == ["mine"]
@@ -183,7 +183,7 @@ def test_a_deleted_realm_stays_while_somebody_reads_it(script: Script, tmp_path:
 
     assert opened(configuration) == ["mine"]
     reader.close()
-    eventually(lambda: opened(configuration) == [], "the removal")
+    assert opened(configuration) == []
 
 
 def opened(configuration: Configuration) -> list[str]:

@@ -51,16 +51,9 @@ def test_a_contradicting_class_is_a_schema_error(world: World) -> None:
     configuration = mine.configuration
     mine.close()
     world.realms.remove(mine)
-    eventually(lambda: not is_in_use(configuration), "the end of the session's work on the file")
     assert hl.Realm.delete_files(configuration)
     again = world.open(bob, schema=[Task], download=True)
     assert state(again) == before
-
-
-def is_in_use(configuration: hl.Configuration) -> bool:
-    from hinterland.store.commits import CommitBoard
-
-    return CommitBoard.is_known(str(configuration.path))
 
 
 @pytest.mark.scenario(77)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -31,7 +33,8 @@ class OpenFile:
     key: bytes | None = None
 
     _open: ClassVar[dict[str, OpenFile]] = {}
-    _lock: ClassVar[threading.Lock] = threading.Lock()
+    _held: ClassVar[dict[str, list[Callable[[], object]]]] = {}
+    _lock: ClassVar[threading.RLock] = threading.RLock()  # closing forgotten realms may come between
 
     @classmethod
     def take(cls, path: str | Path, *, in_memory: bool, key: bytes | None = None) -> OpenFile:
@@ -77,6 +80,54 @@ class OpenFile:
         with cls._lock:
             return os.path.realpath(str(path)) in cls._open
 
+    # -- what goes on behind -----------------------------------------------------------------------
+
+    @classmethod
+    def hold(cls, path: str | Path, end: Callable[[], object]) -> None:
+        """Note that something, such as a session, works with the file without an instance; `end` ends that and waits."""
+        with cls._lock:
+            cls._held.setdefault(os.path.realpath(path), []).append(end)
+
+    @classmethod
+    def let_off(cls, path: str | Path, end: Callable[[], object]) -> None:
+        """Note that it does not any more; harmless when that is known."""
+        place = os.path.realpath(path)
+        with cls._lock:
+            held = [one for one in cls._held.get(place, ()) if one != end]
+            if held:
+                cls._held[place] = held
+            else:
+                cls._held.pop(place, None)
+
+    @classmethod
+    def end_held(cls, path: str | Path) -> None:
+        """End what works with the file without an instance."""
+        with cls._lock:
+            held = tuple(cls._held.get(os.path.realpath(path), ()))
+        for end in held:
+            end()
+
+    @classmethod
+    @contextmanager
+    def unused(cls, path: str | Path) -> Iterator[bool]:
+        """Say whether nothing in this process works with the file; nothing begins to, as long as the block lasts.
+
+        SQLite does not notice when a file is replaced under it, and would damage the new one.
+        """
+        place = os.path.realpath(path)
+        with cls._lock:
+            yield place not in cls._open and place not in cls._held
+
+    @classmethod
+    def _after_fork(cls) -> None:
+        """A child has no threads, so nothing goes on behind."""
+        cls._lock = threading.RLock()
+        cls._held = {}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=OpenFile._after_fork)
+
 
 def let_go(store: Store, file: OpenFile) -> None:
     """Close what a realm that nobody uses any more left open."""
@@ -85,14 +136,38 @@ def let_go(store: Store, file: OpenFile) -> None:
 
 
 def delete_files(path: str | Path) -> bool:
-    """Delete a realm file and those beside it; return whether there were any.
+    """Delete a realm file and those beside it; return whether there were any. Its session, if it has one, ends.
 
     Raises:
         UsageError: This process has it open.
         StorageError: The system refuses.
     """
-    if OpenFile.is_open(path):
-        raise UsageError(f"{path} is open; close all its instances before deleting it")
+    if not OpenFile.is_open(path):
+        OpenFile.end_held(path)
+    with OpenFile.unused(path) as is_unused:
+        if not is_unused:
+            raise UsageError(f"{path} is open; close all its instances before deleting it")
+        return _delete(path)
+
+
+def delete_unused(path: str | Path, key: bytes | None = None, *, is_wanted: Callable[[], bool] = lambda: True) -> bool:
+    """Delete a realm's files, unless somebody works with it; return whether it is gone.
+
+    Args:
+        path: The file.
+        key: Its encryption key.
+        is_wanted: Asked once nobody in this process works with it, whether it is to be deleted at all.
+    """
+    if not Path(path).is_file():
+        return True
+    with OpenFile.unused(path) as is_unused:
+        if not is_unused or not is_wanted() or is_used_elsewhere(path, key):
+            return False
+        _delete(path)
+    return True
+
+
+def _delete(path: str | Path) -> bool:
     found = False
     for suffix in _SUFFIXES:
         try:
@@ -103,13 +178,3 @@ def delete_files(path: str | Path) -> bool:
         except OSError as error:
             raise StorageError(f"{path}{suffix} cannot be deleted: {error}") from error
     return found
-
-
-def delete_unused(path: str | Path, key: bytes | None = None) -> bool:
-    """Delete a realm's files, unless somebody has it open; return whether it is gone."""
-    if not Path(path).is_file():
-        return True
-    if OpenFile.is_open(path) or is_used_elsewhere(path, key):
-        return False
-    delete_files(path)
-    return True

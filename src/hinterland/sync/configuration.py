@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from hinterland.errors import ConfigurationError, TimedOutError
 from hinterland.realm.configuration import Configuration, ProgressCallback
+from hinterland.realm.files import OpenFile
 from hinterland.realm.objects import AsymmetricObject
 from hinterland.store.client_history import ClientHistory
 from hinterland.store.subscription_sets import SubscriptionSets
@@ -268,13 +269,17 @@ def _prepare(configuration: Configuration, settings: SyncSettings) -> Path:
     file = Path(configuration.path)
     make_private(file.parent)
     delete_if_marked(file, configuration.encryption_key)
-    prepare_file(
-        file,
-        configuration.encryption_key,
-        user=settings.user.identity,
-        realm=settings.path,
-        is_query_based=settings.is_query_based,
-    )
+    opened = OpenFile.take(file, in_memory=False, key=configuration.encryption_key)
+    try:
+        prepare_file(
+            file,
+            configuration.encryption_key,
+            user=settings.user.identity,
+            realm=settings.path,
+            is_query_based=settings.is_query_based,
+        )
+    finally:
+        opened.release()
     return file
 
 

@@ -11,20 +11,18 @@ Source: spec wire.md §6.2 (DeleteRealm), features.md §3.8, §3.10.
 from __future__ import annotations
 
 import logging
-import threading
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from hinterland.errors import StorageError
-from hinterland.realm.files import OpenFile, delete_files
+from hinterland.realm.files import OpenFile, delete_unused
 from hinterland.store.store import Store
-from hinterland.store.upkeep import is_used_elsewhere, write_copy
+from hinterland.store.upkeep import write_copy
 from hinterland.sync.user_store import make_private
 
 __all__ = ["DELETE_FROM", "delete_if_marked", "keep_copy"]
-
-_deleting = threading.Lock()
 
 log = logging.getLogger("hinterland.sync")
 
@@ -61,22 +59,27 @@ def delete_if_marked(path: Path, key: bytes | None = None) -> bool:
 
     Changes that were made after it was marked are kept in a copy as well.
     """
-    with _deleting:
-        return not OpenFile.is_open(path) and path.is_file() and _delete_if_marked(path, key)
-
-
-def _delete_if_marked(path: Path, key: bytes | None) -> bool:
-    store = Store.open(path, key=key)
-    try:
-        marked = store.setting(DELETE_FROM)
-        if marked is None:
-            return False
-        if store.version != marked and keep_copy(path, key) is None:
-            return False
-    finally:
-        store.close()
-    if is_used_elsewhere(path, key):
+    if not path.is_file() or OpenFile.is_open(path) or not _is_marked(path, key):
         return False
-    delete_files(path)
+    OpenFile.end_held(path)
+    if not delete_unused(path, key, is_wanted=lambda: _is_marked(path, key) and _is_kept(path, key)):
+        return False
     log.info("%s was deleted, as the server wanted", path)
+    return True
+
+
+def _is_marked(path: Path, key: bytes | None) -> bool:
+    with closing(Store.open(path, key=key)) as store:
+        return store.setting(DELETE_FROM) is not None
+
+
+def _is_kept(path: Path, key: bytes | None) -> bool:
+    """See to it that there is a copy of the newest version."""
+    with closing(Store.open(path, key=key)) as store:
+        if store.version != store.setting(DELETE_FROM):
+            if keep_copy(path, key) is None:
+                return False
+            with store.begin_write() as transaction:
+                transaction.set_setting(DELETE_FROM, store.version)
+                transaction.commit(store.version)
     return True

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from hinterland.errors import AuthenticationError, HinterlandError, TimedOutError, UsageError
+from hinterland.realm.files import OpenFile
 from hinterland.sync.callbacks import in_background
 from hinterland.sync.connection import ConnectionState, ServerConnection
 from hinterland.sync.driver import SessionDriver, SessionState
@@ -180,6 +181,17 @@ class _Entry:
     count: int = 0
     is_ending: bool = False
 
+    async def stop(self) -> None:
+        """End the session; from then on its file may be deleted."""
+        self.unsubscribe()
+        await self.driver.stop()
+        OpenFile.let_off(self.driver.path, self.end)
+
+    def end(self) -> None:
+        """End the session from another thread, and wait for it."""
+        self.is_ending = True
+        background_loop().submit(self.stop()).result(STOP_WAIT_S)
+
 
 class SessionRegistry:
     """The sessions and connections of this process."""
@@ -232,7 +244,6 @@ class SessionRegistry:
         kind = QueryDriver if settings.is_query_based else SessionDriver
         driver = kind(background, path, settings, cls._connection_for, report)
         session = Session(driver, background)
-        driver.start()
 
         def hear(is_logged_in: bool) -> None:
             if not is_logged_in:
@@ -240,7 +251,10 @@ class SessionRegistry:
             elif isinstance(session.error, AuthenticationError):
                 session.resume()
 
-        return _Entry(session, driver, settings.user.subscribe(hear))
+        entry = _Entry(session, driver, settings.user.subscribe(hear))
+        OpenFile.hold(path, entry.end)
+        driver.start()
+        return entry
 
     @classmethod
     async def _end(cls, entry: _Entry, *, wait: bool) -> None:
@@ -253,8 +267,7 @@ class SessionRegistry:
             if entry.count > 0 or entry.is_ending:
                 return  # it was opened again meanwhile
             entry.is_ending = True
-        entry.unsubscribe()
-        await entry.driver.stop()
+        await entry.stop()
         with cls._lock:
             if cls._entries.get(entry.driver.path) is entry:
                 del cls._entries[entry.driver.path]
@@ -267,15 +280,14 @@ class SessionRegistry:
             if entry is None or entry.is_ending:
                 return
             entry.is_ending = True
-        entry.unsubscribe()
-        background_loop().submit(entry.driver.stop())
+        background_loop().submit(entry.stop())
 
     @classmethod
     def stop_all(cls) -> None:
         """End all sessions and connections of this process and wait for it; for tests and tools."""
         with cls._lock:
             sessions = [entry.session for entry in cls._entries.values()]
-            futures = [background_loop().submit(entry.driver.stop()) for entry in cls._entries.values()]
+            futures = [background_loop().submit(entry.stop()) for entry in cls._entries.values()]
             cls._entries = {}
         concurrent.futures.wait(futures, STOP_WAIT_S)
         if sessions or cls._connections:

@@ -19,6 +19,7 @@ from hinterland.errors import (
     SchemaError,
     UsageError,
 )
+from hinterland.realm.files import OpenFile, delete_unused
 
 Another = Callable[[], hl.Realm]
 DEADLINE_S = 20
@@ -225,3 +226,28 @@ def test_delete_files(path: Path) -> None:
     assert hl.Realm.delete_files(hl.Configuration(path)) is True
     assert list(path.parent.iterdir()) == []
     assert hl.Realm.delete_files(path) is False
+
+
+def test_deleting_ends_what_works_with_the_file_behind(path: Path) -> None:
+    """SQLite would damage a new file under the old name; what does not end keeps the file from being deleted."""
+    hl.Realm.open(path, schema=SCHEMA).close()
+    ended = []
+
+    def end() -> None:
+        ended.append(path)
+        OpenFile.let_off(path, end)
+
+    OpenFile.hold(path, end)
+    assert not delete_unused(path)
+    assert path.exists()
+    assert hl.Realm.delete_files(path)
+    assert ended == [path]
+
+    hl.Realm.open(path, schema=SCHEMA).close()
+    stubborn = ended.clear
+    OpenFile.hold(path, stubborn)
+    with pytest.raises(UsageError, match="is open"):
+        hl.Realm.delete_files(path)
+    OpenFile.let_off(path, stubborn)
+    assert delete_unused(path)
+    assert not path.exists()
