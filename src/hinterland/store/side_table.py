@@ -9,7 +9,9 @@ Values are in SQL form; in a collection of links they are rows, dangling ones in
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from hinterland.schema.types import Property
@@ -68,6 +70,14 @@ class _Side:
             return self.table.store.connection.direct(sql, (owner,)).fetchall()
         except SQLITE_ERRORS as error:
             raise storage_error(error, self.table.store.path) from error
+
+    def many(self, columns: str, order: str, owners: Sequence[int]) -> dict[int, list[Any]]:
+        """Return what has been written of several owners in order; without those that have nothing."""
+        sql = f"SELECT owner, {columns} FROM {self.owner} WHERE owner IN (SELECT value FROM json_each(?)) ORDER BY {order}"
+        found: dict[int, list[Any]] = {}
+        for owner, *one in self.execute(sql, (json.dumps(owners),)):
+            found.setdefault(owner, []).append(one[0] if len(one) == 1 else tuple(one))
+        return found
 
     def is_new(self, owner: int) -> bool:
         """Return whether the owner was created in this transaction and is not written yet."""
@@ -139,6 +149,10 @@ class ListTable(_Side):
         """Return all values in order."""
         self.flush()
         return [value for (value,) in self.rows(f"SELECT value FROM {self.owner} WHERE owner=? ORDER BY pos", owner)]
+
+    def contents(self, owners: Sequence[int]) -> dict[int, list[Any]]:
+        """Return the values of several owners, as far as they are written; without those that have none."""
+        return self.many("value", "owner, pos", owners)
 
     def get(self, owner: int, index: int) -> SqlValue:
         """Return the value at `index`, which must be in range."""
@@ -252,6 +266,11 @@ class SetTable(_Side):
         found = self.rows(f"SELECT value FROM {self.owner} WHERE owner=? ORDER BY value", owner)
         return [self.shown(value) for (value,) in found]
 
+    def contents(self, owners: Sequence[int]) -> dict[int, list[Any]]:
+        """Return the values of several owners, as far as they are written; without those that have none."""
+        found = self.many("value", "owner, value", owners)
+        return {owner: [self.shown(raw) for raw in values] for owner, values in found.items()}
+
     def shown(self, raw: SqlValue) -> SqlValue:
         """Return the value of a stored member: null is part of a key, and stored as an empty value of another type."""
         null = self._null
@@ -307,6 +326,10 @@ class DictionaryTable(_Side):
     def items(self, owner: int) -> list[tuple[str, SqlValue]]:
         """Return all entries in the order of their keys."""
         return self.rows(f"SELECT key, value FROM {self.owner} WHERE owner=? ORDER BY key", owner)
+
+    def contents(self, owners: Sequence[int]) -> dict[int, list[Any]]:
+        """Return the entries of several owners, as far as they are written; without those that have none."""
+        return self.many("key, value", "owner, key", owners)
 
     def find(self, owner: int, key: str) -> tuple[SqlValue] | None:
         """Return a 1-tuple with the value of `key`, or None when there is no such entry."""

@@ -8,6 +8,7 @@ SQL; changes of other rows wait in `updates`, column by column. Both are written
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,10 @@ class Table:
         self.find_sql = f"SELECT _row FROM {table} WHERE {key}=?"
         self.find_null_sql = f"SELECT _row FROM {table} WHERE {key} IS NULL"
         self.key_sql = f"SELECT {key} FROM {table} WHERE _row=?"
+        self.keys_sql = f"SELECT _row, {key} FROM {table} WHERE _row IN (SELECT value FROM json_each(?))"
+        self.page_sql = (
+            f"SELECT {', '.join(['_row', key, *names])} FROM {table} WHERE _row IN (SELECT value FROM json_each(?))"
+        )
         self.every_column = every
         self.exists_sql = f"SELECT 1 FROM {table} WHERE _row=?"
         self.update_sql: dict[int, str] = {}
@@ -166,6 +171,16 @@ class Table:
                 raise KeyError(row)
             raw = found[0]
         return key_from_sql(self.key_type, raw)
+
+    def keys_of(self, rows: Sequence[int]) -> dict[int, Key]:
+        """Return the keys of rows, live or tombstones, as far as they are written."""
+        assert self.key_type is not None
+        execute, wanted = self.store.connection.execute, json.dumps(rows)
+        found = execute(self.keys_sql, (wanted,)).fetchall()
+        if len(found) < len(rows):
+            sql = "SELECT row, key FROM _tombstones WHERE class=? AND row IN (SELECT value FROM json_each(?))"
+            found += execute(sql, (self.id, wanted)).fetchall()
+        return {row: key_from_sql(self.key_type, raw) for row, raw in found}
 
     def is_empty(self) -> bool:
         """Return whether the class has no live object."""
