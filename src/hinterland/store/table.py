@@ -72,6 +72,7 @@ class Table:
         self.is_embedded = schema.kind is ClassKind.EMBEDDED
         self.columns: dict[str, Column] = {}
         self.sides: dict[str, ListTable | SetTable | DictionaryTable] = {}
+        self.children: list[Column] = []
         self.incoming_columns: list[tuple[Table, Column]] = []
         self.incoming_sides: list[ListTable | SetTable | DictionaryTable] = []
         self.next_row = 1
@@ -108,7 +109,6 @@ class Table:
         self.update_sql: dict[int, str] = {}
         self.delete_sql = f"DELETE FROM {table} WHERE _row=?"
         self.hidden_key = bool(hidden)
-        self.children: list[Column] = []
 
     # -- reading ---------------------------------------------------------------------------------
 
