@@ -22,6 +22,9 @@ from hinterland.values import Key, Link, PropertyType
 __all__ = ["Creations", "pages"]
 
 ROWS_PER_PAGE: Final = 500
+BYTES_AT_ONCE: Final = 4 * 1024 * 1024
+"""If the objects of a page take more, it is read in parts."""
+PARTS: Final = 8
 
 
 def pages(rows: Iterable[tuple[int]]) -> Iterator[list[int]]:
@@ -68,6 +71,8 @@ class Creations:
         columns = [one for one in table.order if one is not table.key_column and one.property.name not in hidden]
         self._columns = [_Place.of(one, is_child=one in table.children) for one in columns]
         self._sides = {name: side for name, side in table.sides.items() if name not in hidden}
+        self._first = 2 if table.hidden_key else 1  # where the single properties begin in what is read
+        self._key_at = 1 if table.key_column is None else self._first + table.key_column.index
 
     def write(self, page: Sequence[int], stream: ChangesetStream, is_left_out: Callable[[Key], bool]) -> Iterator[Key]:
         """Write the objects of some rows; yield the key of each when it has been written.
@@ -77,20 +82,33 @@ class Creations:
             stream: Where to.
             is_left_out: Asked for each key.
         """
-        table, class_name = self._table, self._class_name
+        for part in self._parts(page):
+            yield from self._write(part, stream, is_left_out)
+
+    def _parts(self, page: Sequence[int]) -> Iterator[Sequence[int]]:
+        """Yield some rows: all at once, unless they are large."""
+        if len(page) <= 1 or self._table.bytes_of(page) <= BYTES_AT_ONCE:
+            yield page
+            return
+        count = -(-len(page) // PARTS)
+        for start in range(0, len(page), count):
+            yield from self._parts(page[start : start + count])
+
+    def _write(self, page: Sequence[int], stream: ChangesetStream, is_left_out: Callable[[Key], bool]) -> Iterator[Key]:
+        table, class_name, first, key_at = self._table, self._class_name, self._first, self._key_at
         assert table.key_type is not None
         images = self._store.connection.execute(table.page_sql, (json.dumps(page),)).fetchall()
         contents = {name: side.contents(page) for name, side in self._sides.items()}
         keys = self._linked_keys(images, contents)
-        for row, raw_key, *image in images:
-            key = key_from_sql(table.key_type, raw_key)
+        for image in images:
+            row, key = image[0], key_from_sql(table.key_type, image[key_at])
             if is_left_out(key):
                 continue
             writer = stream.writer
             writer.erase_object(class_name, key)
             writer.create_object(class_name, key)
             for at, default, name, from_sql, target, column in self._columns:
-                raw = image[at]
+                raw = image[first + at]
                 if raw == default:
                     continue
                 if column is not None:
@@ -113,7 +131,7 @@ class Creations:
         wanted: dict[str, set[int | None]] = {}
         for place in self._columns:
             if place.target is not None:
-                wanted.setdefault(place.target, set()).update(one[place.at + 2] for one in images)
+                wanted.setdefault(place.target, set()).update(one[self._first + place.at] for one in images)
         for name, of_rows in contents.items():
             side = self._sides[name]
             if side.type is PropertyType.LINK and side.child is None and side.property.target is not None:

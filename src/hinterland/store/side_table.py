@@ -18,7 +18,7 @@ from hinterland.schema.types import Property
 from hinterland.store.bulk import insert_rows
 from hinterland.store.connection import SQLITE_ERRORS, storage_error
 from hinterland.store.layout import quote
-from hinterland.store.sqlform import FROM_SQL, PYTHON_TYPE, TO_SQL, SqlValue, mixed_from_sql
+from hinterland.store.sqlform import FROM_SQL, PYTHON_TYPE, SIZED, TO_SQL, SqlValue, mixed_from_sql
 from hinterland.values import CollectionType, PropertyType, is_number, same_element
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["DictionaryTable", "ListTable", "SetTable", "side_table"]
 
 GAP: Final = 2**32
+_ELEMENT_BYTES: Final = 64
 
 
 class _Side:
@@ -78,6 +79,12 @@ class _Side:
         for owner, *one in self.execute(sql, (json.dumps(owners),)):
             found.setdefault(owner, []).append(one[0] if len(one) == 1 else tuple(one))
         return found
+
+    def bytes_of(self, owners: Sequence[int]) -> float:
+        """Return about how many bytes the contents of several owners take in memory, as far as they are written."""
+        size = f"count(*) * {_ELEMENT_BYTES}" + (" + total(length(value))" if self.type in SIZED else "")
+        sql = f"SELECT {size} FROM {self.owner} WHERE owner IN (SELECT value FROM json_each(?))"
+        return float(self.execute(sql, (json.dumps(owners),)).fetchone()[0])
 
     def is_new(self, owner: int) -> bool:
         """Return whether the owner was created in this transaction and is not written yet."""

@@ -18,6 +18,7 @@ from hinterland.store.layout import quote
 from hinterland.store.sqlform import (
     FROM_SQL,
     PYTHON_TYPE,
+    SIZED,
     SQL_DEFAULT,
     TO_SQL,
     SqlValue,
@@ -102,8 +103,10 @@ class Table:
         self.key_sql = f"SELECT {key} FROM {table} WHERE _row=?"
         self.keys_sql = f"SELECT _row, {key} FROM {table} WHERE _row IN (SELECT value FROM json_each(?))"
         self.page_sql = (
-            f"SELECT {', '.join(['_row', key, *names])} FROM {table} WHERE _row IN (SELECT value FROM json_each(?))"
+            f"SELECT {', '.join(['_row', *hidden, *names])} FROM {table} WHERE _row IN (SELECT value FROM json_each(?))"
         )
+        sized = [f"total(length({quote(one.name)}))" for one in self.order if one.type in SIZED]
+        self.bytes_sql = f"SELECT {', '.join(sized) or '0'} FROM {table} WHERE _row IN (SELECT value FROM json_each(?))"
         self.every_column = every
         self.exists_sql = f"SELECT 1 FROM {table} WHERE _row=?"
         self.update_sql: dict[int, str] = {}
@@ -181,6 +184,11 @@ class Table:
             sql = "SELECT row, key FROM _tombstones WHERE class=? AND row IN (SELECT value FROM json_each(?))"
             found += execute(sql, (self.id, wanted)).fetchall()
         return {row: key_from_sql(self.key_type, raw) for row, raw in found}
+
+    def bytes_of(self, rows: Sequence[int]) -> float:
+        """Return about how many bytes rows take in memory with their collections, as far as they are written."""
+        sizes = self.store.connection.execute(self.bytes_sql, (json.dumps(rows),)).fetchone()
+        return float(sum(sizes) + sum(side.bytes_of(rows) for side in self.sides.values()))
 
     def is_empty(self) -> bool:
         """Return whether the class has no live object."""
