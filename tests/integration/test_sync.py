@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,12 @@ from typing import Any
 import pytest
 from tests.integration.sync_world import QUICK, TIMEOUT_S, Task, World, eventually, exchange, state, world, write
 
-from hinterland.errors import AuthenticationError, ClosedError, HinterlandError, SessionError, TimedOutError
+from hinterland.errors import AuthenticationError, ClosedError, HinterlandError, SessionError, TimedOutError, UsageError
 from hinterland.realm.configuration import Configuration
 from hinterland.realm.realm import Realm
 from hinterland.sync import Credentials, SyncUser, copy_objects
 from hinterland.sync.progress import Progress
-from hinterland.sync.session import Session
+from hinterland.sync.session import Session, SessionRegistry
 
 __all__ = ["world"]
 
@@ -241,12 +243,33 @@ def test_a_realm_is_deleted_and_opened_again_at_once(world: World) -> None:
     realm.close()
     for _ in range(30):
         assert Realm.delete_files(configuration)
+        assert Path(configuration.path) not in SessionRegistry._entries
         with Realm.open(configuration) as fresh:
             assert len(fresh.objects(Task)) == 0
             write(fresh, "y")
     with Realm.open(configuration) as last:
         exchange(last)
         assert {task.name for task in last.objects(Task)} >= {"x", "y"}
+
+
+def test_one_thread_deletes_what_another_opens(world: World) -> None:
+    """Files go before or after that, never in between, and a realm that was opened keeps its session."""
+    configuration = world.configuration(world.user("ada"))
+    states: list[str] = []
+
+    def work() -> None:
+        for _ in range(60):
+            with Realm.open(configuration) as realm:
+                write(realm, "x")
+                states.append(realm.session.state)
+
+    with ThreadPoolExecutor() as threads:
+        opening = threads.submit(work)
+        while not opening.done():
+            with suppress(UsageError):
+                Realm.delete_files(configuration)
+    opening.result()
+    assert states == ["active"] * 60
 
 
 def test_sessions_of_one_user_share_a_connection(world: World) -> None:

@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from hinterland.errors import EncryptionKeyError, StorageError, UsageError
 from hinterland.store.store import Store
 from hinterland.store.upkeep import is_used_elsewhere
 
 __all__ = ["OpenFile", "delete_files", "delete_unused", "let_go"]
+
+End: TypeAlias = Callable[[], Callable[[], object]]
+"""Begins to end what works with a file, at once and without taking locks; returns the way to wait for it."""
 
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 
@@ -33,7 +36,7 @@ class OpenFile:
     key: bytes | None = None
 
     _open: ClassVar[dict[str, OpenFile]] = {}
-    _held: ClassVar[dict[str, list[Callable[[], object]]]] = {}
+    _held: ClassVar[dict[str, list[End]]] = {}
     _lock: ClassVar[threading.RLock] = threading.RLock()  # closing forgotten realms may come between
 
     @classmethod
@@ -83,13 +86,13 @@ class OpenFile:
     # -- what goes on behind -----------------------------------------------------------------------
 
     @classmethod
-    def hold(cls, path: str | Path, end: Callable[[], object]) -> None:
-        """Note that something, such as a session, works with the file without an instance; `end` ends that and waits."""
+    def hold(cls, path: str | Path, end: End) -> None:
+        """Note that something, such as a session, works with the file without an instance; `end` begins to end that."""
         with cls._lock:
             cls._held.setdefault(os.path.realpath(path), []).append(end)
 
     @classmethod
-    def let_off(cls, path: str | Path, end: Callable[[], object]) -> None:
+    def let_off(cls, path: str | Path, end: End) -> None:
         """Note that it does not any more; harmless when that is known."""
         place = os.path.realpath(path)
         with cls._lock:
@@ -101,11 +104,12 @@ class OpenFile:
 
     @classmethod
     def end_held(cls, path: str | Path) -> None:
-        """End what works with the file without an instance."""
+        """End what works with the file without an instance, unless there is one, which relies on it."""
+        place = os.path.realpath(path)
         with cls._lock:
-            held = tuple(cls._held.get(os.path.realpath(path), ()))
-        for end in held:
-            end()
+            waits = [] if place in cls._open else [end() for end in cls._held.get(place, ())]
+        for wait in waits:
+            wait()
 
     @classmethod
     @contextmanager
@@ -142,8 +146,7 @@ def delete_files(path: str | Path) -> bool:
         UsageError: This process has it open.
         StorageError: The system refuses.
     """
-    if not OpenFile.is_open(path):
-        OpenFile.end_held(path)
+    OpenFile.end_held(path)
     with OpenFile.unused(path) as is_unused:
         if not is_unused:
             raise UsageError(f"{path} is open; close all its instances before deleting it")

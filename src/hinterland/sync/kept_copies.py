@@ -11,6 +11,7 @@ Source: spec wire.md §6.2 (DeleteRealm), features.md §3.8, §3.10.
 from __future__ import annotations
 
 import logging
+import threading
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +21,14 @@ from hinterland.errors import StorageError
 from hinterland.realm.files import OpenFile, delete_unused
 from hinterland.store.store import Store
 from hinterland.store.upkeep import write_copy
+from hinterland.sync.loop import on_fork
 from hinterland.sync.user_store import make_private
 
 __all__ = ["DELETE_FROM", "delete_if_marked", "keep_copy"]
 
 log = logging.getLogger("hinterland.sync")
+
+_deleting = threading.Lock()
 
 FOLDER: Final = "recovered"
 DELETE_FROM: Final = "sync.delete_from"
@@ -59,13 +63,23 @@ def delete_if_marked(path: Path, key: bytes | None = None) -> bool:
 
     Changes that were made after it was marked are kept in a copy as well.
     """
-    if not path.is_file() or OpenFile.is_open(path) or not _is_marked(path, key):
-        return False
-    OpenFile.end_held(path)
-    if not delete_unused(path, key, is_wanted=lambda: _is_marked(path, key) and _is_kept(path, key)):
-        return False
+    with _deleting:
+        if not path.is_file() or OpenFile.is_open(path) or not _is_marked_yet(path, key):
+            return False
+        OpenFile.end_held(path)
+        if not delete_unused(path, key, is_wanted=lambda: _is_marked(path, key) and _is_kept(path, key)):
+            return False
     log.info("%s was deleted, as the server wanted", path)
     return True
+
+
+def _is_marked_yet(path: Path, key: bytes | None) -> bool:
+    """Look for the mark; nobody deletes the file meanwhile."""
+    opened = OpenFile.take(path, in_memory=False, key=key)
+    try:
+        return path.is_file() and _is_marked(path, key)
+    finally:
+        opened.release()
 
 
 def _is_marked(path: Path, key: bytes | None) -> bool:
@@ -83,3 +97,11 @@ def _is_kept(path: Path, key: bytes | None) -> bool:
                 transaction.set_setting(DELETE_FROM, store.version)
                 transaction.commit(store.version)
     return True
+
+
+def _after_fork() -> None:
+    global _deleting  # noqa: PLW0603 - a thread of the parent may have it
+    _deleting = threading.Lock()
+
+
+on_fork(_after_fork)

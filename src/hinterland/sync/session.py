@@ -186,11 +186,13 @@ class _Entry:
         self.unsubscribe()
         await self.driver.stop()
         OpenFile.let_off(self.driver.path, self.end)
+        SessionRegistry.forget(self)
 
-    def end(self) -> None:
-        """End the session from another thread, and wait for it a while."""
+    def end(self) -> Callable[[], object]:
+        """Begin to end the session, from another thread; who opens the realm now gets another one."""
         self.is_ending = True
-        concurrent.futures.wait([background_loop().submit(self.stop())], STOP_WAIT_S)
+        future = self.session._background.submit(self.stop())
+        return lambda: concurrent.futures.wait([future], STOP_WAIT_S)
 
 
 class SessionRegistry:
@@ -268,6 +270,10 @@ class SessionRegistry:
                 return  # it was opened again meanwhile
             entry.is_ending = True
         await entry.stop()
+
+    @classmethod
+    def forget(cls, entry: _Entry) -> None:
+        """Let go of a session that has ended."""
         with cls._lock:
             if cls._entries.get(entry.driver.path) is entry:
                 del cls._entries[entry.driver.path]

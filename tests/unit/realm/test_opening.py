@@ -233,9 +233,9 @@ def test_deleting_ends_what_works_with_the_file_behind(path: Path) -> None:
     hl.Realm.open(path, schema=SCHEMA).close()
     ended = []
 
-    def end() -> None:
+    def end() -> Callable[[], object]:
         ended.append(path)
-        OpenFile.let_off(path, end)
+        return lambda: OpenFile.let_off(path, end)
 
     OpenFile.hold(path, end)
     assert not delete_unused(path)
@@ -244,10 +244,16 @@ def test_deleting_ends_what_works_with_the_file_behind(path: Path) -> None:
     assert ended == [path]
 
     hl.Realm.open(path, schema=SCHEMA).close()
-    stubborn = ended.clear
+    stubborn: Callable[[], Callable[[], object]] = lambda: ended.clear  # noqa: E731
     OpenFile.hold(path, stubborn)
     with pytest.raises(UsageError, match="is open"):
         hl.Realm.delete_files(path)
     OpenFile.let_off(path, stubborn)
+
+    OpenFile.hold(path, end)
+    with hl.Realm.open(path, schema=SCHEMA), pytest.raises(UsageError, match="is open"):
+        hl.Realm.delete_files(path)
+    assert ended == [], "an instance relies on it"
+    OpenFile.let_off(path, end)
     assert delete_unused(path)
     assert not path.exists()
