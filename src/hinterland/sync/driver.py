@@ -132,10 +132,10 @@ class SessionDriver:
             self._file = await self._worker.run(self._open_file)
             self._is_open.set()
             while not self._is_stopping:
+                self._changed.clear()  # first, so that what changes from now on is not waited over
                 if not self._is_paused and self.state == "active":
                     await self._try_to_attach(self._file)
                     await self._watch(self._file)
-                self._changed.clear()
                 try:
                     async with asyncio.timeout(POLL_S):
                         await self._changed.wait()
