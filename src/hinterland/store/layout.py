@@ -266,7 +266,7 @@ def side_table_sql(table: str, one: Property) -> list[str]:
     }[one.collection]
     columns = f"owner INTEGER NOT NULL, {place[0]}value {kind}, PRIMARY KEY(owner, {place[1]})"
     statements = [f"CREATE TABLE {quote(table)}({columns}) WITHOUT ROWID"]
-    index = f"CREATE INDEX {quote(table + '#')} ON {quote(table)}(value)"
+    index = f"CREATE INDEX {quote(table + '#value')} ON {quote(table)}(value)"
     if one.type is PropertyType.LINK:
         statements.append(index)
     elif one.type is PropertyType.MIXED:
