@@ -17,7 +17,15 @@ from typing import Any
 import pytest
 from tests.integration.sync_world import QUICK, TIMEOUT_S, Task, World, eventually, exchange, state, world, write
 
-from hinterland.errors import AuthenticationError, ClosedError, HinterlandError, SessionError, TimedOutError, UsageError
+from hinterland.errors import (
+    AuthenticationError,
+    ClosedError,
+    HinterlandError,
+    SessionError,
+    StorageError,
+    TimedOutError,
+    UsageError,
+)
 from hinterland.realm.configuration import Configuration
 from hinterland.realm.realm import Realm
 from hinterland.sync import Credentials, SyncUser, copy_objects
@@ -250,6 +258,19 @@ def test_a_realm_is_deleted_and_opened_again_at_once(world: World) -> None:
     with Realm.open(configuration) as last:
         exchange(last)
         assert {task.name for task in last.objects(Task)} >= {"x", "y"}
+
+
+def test_a_lock_that_cannot_be_opened_is_told(world: World) -> None:
+    """The realm is not synchronised then; its files can be deleted nevertheless."""
+    errors: list[HinterlandError] = []
+    configuration = world.configuration(world.user("ada"), error_handler=lambda _, error: errors.append(error))
+    Path(f"{configuration.path}.sync-lock").mkdir(parents=True)
+    with Realm.open(configuration) as realm:
+        eventually(lambda: errors, "the error")
+        with pytest.raises(StorageError, match=r"sync-lock, a lock, cannot be opened: Is a directory"):
+            realm.session.wait_for_download(TIMEOUT_S)
+    assert isinstance(errors[0], StorageError)
+    assert Realm.delete_files(configuration)
 
 
 def test_one_thread_deletes_what_another_opens(world: World) -> None:

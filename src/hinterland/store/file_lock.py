@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hinterland.errors import StorageError
+
 __all__ = ["FileLock"]
 
 if sys.platform == "win32":
@@ -53,10 +55,20 @@ class FileLock:
         return self._descriptor is not None
 
     def try_acquire(self) -> bool:
-        """Take the lock if nobody else has it."""
+        """Take the lock if nobody else has it.
+
+        Raises:
+            StorageError: Its file cannot be opened.
+        """
         if self._descriptor is not None:
             return True
-        descriptor = self._open()
+        try:
+            descriptor = self._open()
+        except OSError as error:
+            raise StorageError(
+                f"{self._path}, a lock, cannot be opened: {error.strerror}; see whether this program may write there, and"
+                " has not too many files open"
+            ) from error
         if not _try_lock(descriptor):
             os.close(descriptor)
             return False

@@ -153,7 +153,13 @@ class SessionDriver:
             is_early = self._background.loop.time() < self._attach_after_s
             if is_early or self._is_paused or self._is_stopping or self.state != "active":
                 return
-            if self._machine is None and not self._is_resetting and self._lock.try_acquire():
+            try:
+                is_ours = self._machine is None and not self._is_resetting and self._lock.try_acquire()
+            except StorageError as error:
+                self._report(error)
+                self._attach_after_s = self._background.loop.time() + STORAGE_RETRY_S
+                return
+            if is_ours:
                 await self._attach(file)
 
     async def _attach(self, file: RealmFile) -> None:
@@ -222,7 +228,7 @@ class SessionDriver:
         self._unsubscribe()
         self._changed.set()
         if self._task is not None:
-            await self._task
+            await asyncio.wait([self._task])  # if it failed, that has been told
         if self._reset_task is not None and not self._reset_task.done():
             self._reset_task.cancel()
             await asyncio.wait([self._reset_task])
