@@ -37,6 +37,7 @@ class OpenFile:
 
     _open: ClassVar[dict[str, OpenFile]] = {}
     _held: ClassVar[dict[str, list[End]]] = {}
+    _opening: ClassVar[dict[str, int]] = {}
     _lock: ClassVar[threading.RLock] = threading.RLock()  # closing forgotten realms may come between
 
     @classmethod
@@ -103,30 +104,54 @@ class OpenFile:
                 cls._held.pop(place, None)
 
     @classmethod
-    def end_held(cls, path: str | Path) -> None:
+    @contextmanager
+    def opening(cls, path: str | Path) -> Iterator[None]:
+        """Note that the file is being prepared for an instance, as long as the block lasts."""
+        place = os.path.realpath(path)
+        with cls._lock:
+            cls._opening[place] = cls._opening.get(place, 0) + 1
+        try:
+            yield
+        finally:
+            with cls._lock:
+                cls._opening[place] -= 1
+                if not cls._opening[place]:
+                    del cls._opening[place]
+
+    @classmethod
+    def end_held(cls, path: str | Path, *, openers: int = 0) -> None:
         """End what works with the file without an instance, unless there is one, which relies on it."""
         place = os.path.realpath(path)
         with cls._lock:
-            waits = [] if place in cls._open else [end() for end in cls._held.get(place, ())]
+            waits = [] if cls._is_relied_on(place, openers) else [end() for end in cls._held.get(place, ())]
         for wait in waits:
             wait()
 
     @classmethod
     @contextmanager
-    def unused(cls, path: str | Path) -> Iterator[bool]:
+    def unused(cls, path: str | Path, *, openers: int = 0) -> Iterator[bool]:
         """Say whether nothing in this process works with the file; nothing begins to, as long as the block lasts.
 
         SQLite does not notice when a file is replaced under it, and would damage the new one.
+
+        Args:
+            path: The file.
+            openers: So many may be preparing it, such as the caller.
         """
         place = os.path.realpath(path)
         with cls._lock:
-            yield place not in cls._open and place not in cls._held
+            yield not cls._is_relied_on(place, openers) and place not in cls._held
+
+    @classmethod
+    def _is_relied_on(cls, place: str, openers: int) -> bool:
+        return place in cls._open or cls._opening.get(place, 0) > openers
 
     @classmethod
     def _after_fork(cls) -> None:
         """A child has no threads, so nothing goes on behind."""
         cls._lock = threading.RLock()
         cls._held = {}
+        cls._opening = {}
 
 
 if hasattr(os, "register_at_fork"):
@@ -153,17 +178,20 @@ def delete_files(path: str | Path) -> bool:
         return _delete(path)
 
 
-def delete_unused(path: str | Path, key: bytes | None = None, *, is_wanted: Callable[[], bool] = lambda: True) -> bool:
+def delete_unused(
+    path: str | Path, key: bytes | None = None, *, is_wanted: Callable[[], bool] = lambda: True, openers: int = 0
+) -> bool:
     """Delete a realm's files, unless somebody works with it; return whether it is gone.
 
     Args:
         path: The file.
         key: Its encryption key.
         is_wanted: Asked once nobody in this process works with it, whether it is to be deleted at all.
+        openers: See `OpenFile.unused`.
     """
     if not Path(path).is_file():
         return True
-    with OpenFile.unused(path) as is_unused:
+    with OpenFile.unused(path, openers=openers) as is_unused:
         if not is_unused or not is_wanted() or is_used_elsewhere(path, key):
             return False
         _delete(path)

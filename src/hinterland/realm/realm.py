@@ -107,13 +107,16 @@ class Realm(Snapshots, FileCare, Attaching, Access, Subscribed):
             StorageError: The file cannot be opened.
         """
         configuration = configuration_of(source, schema, options)
-        if configuration.opener is not None:
-            configuration.opener.open(configuration, download=download, progress=progress, timeout_s=timeout)
-        elif download:
-            raise ConfigurationError(f"{configuration.path} is a local realm; there is nothing to download")
-        realm = cls._open(configuration)
-        if configuration.opener is not None and download:
-            configuration.opener.complete(realm, progress=progress, timeout_s=timeout)
+        opener = configuration.opener
+        if opener is None:
+            if download:
+                raise ConfigurationError(f"{configuration.path} is a local realm; there is nothing to download")
+            return cls._open(configuration)
+        with OpenFile.opening(configuration.path):
+            opener.open(configuration, download=download, progress=progress, timeout_s=timeout)
+            realm = cls._open(configuration)
+        if download:
+            opener.complete(realm, progress=progress, timeout_s=timeout)
         return realm
 
     @classmethod
@@ -128,11 +131,13 @@ class Realm(Snapshots, FileCare, Attaching, Access, Subscribed):
     ) -> Realm:
         """Open a realm; a synced one is returned with the server's state."""
         configuration = configuration_of(source, schema, options)
-        if configuration.opener is not None:
-            await configuration.opener.open_async(configuration, progress=progress, timeout_s=timeout)
-        realm = cls._open(configuration)
-        if configuration.opener is not None:
-            await configuration.opener.complete_async(realm, progress=progress, timeout_s=timeout)
+        opener = configuration.opener
+        if opener is None:
+            return cls._open(configuration)
+        with OpenFile.opening(configuration.path):
+            await opener.open_async(configuration, progress=progress, timeout_s=timeout)
+            realm = cls._open(configuration)
+        await opener.complete_async(realm, progress=progress, timeout_s=timeout)
         return realm
 
     @classmethod

@@ -59,15 +59,15 @@ def _free_name(folder: Path, stem: str) -> Path:
 
 
 def delete_if_marked(path: Path, key: bytes | None = None) -> bool:
-    """Delete a realm that the server wants gone; return False if there is none, or somebody uses it.
+    """Delete a realm that the server wants gone; return False if there is none, or somebody but the caller uses it.
 
     Changes that were made after it was marked are kept in a copy as well.
     """
     with _deleting:
         if not path.is_file() or OpenFile.is_open(path) or not _is_marked_yet(path, key):
             return False
-        OpenFile.end_held(path)
-        if not delete_unused(path, key, is_wanted=lambda: _is_marked(path, key) and _is_kept(path, key)):
+        OpenFile.end_held(path, openers=1)
+        if not delete_unused(path, key, is_wanted=lambda: _is_marked(path, key) and _is_kept(path, key), openers=1):
             return False
     log.info("%s was deleted, as the server wanted", path)
     return True

@@ -253,7 +253,9 @@ def test_deleting_ends_what_works_with_the_file_behind(path: Path) -> None:
     OpenFile.hold(path, end)
     with hl.Realm.open(path, schema=SCHEMA), pytest.raises(UsageError, match="is open"):
         hl.Realm.delete_files(path)
-    assert ended == [], "an instance relies on it"
+    with OpenFile.opening(path), pytest.raises(UsageError, match="is open"):
+        hl.Realm.delete_files(path)
+    assert ended == [], "who opens the realm relies on it"
     OpenFile.let_off(path, end)
     assert delete_unused(path)
     assert not path.exists()
