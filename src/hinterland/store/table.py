@@ -9,7 +9,7 @@ SQL; changes of other rows wait in `updates`, column by column. Both are written
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hinterland.schema.types import ClassSchema, Property
 from hinterland.store.bulk import insert_rows
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from hinterland.store.store import Store
 
 __all__ = ["Column", "Table"]
+
+KEYS_AT_ONCE: Final = 64
+"""So many keys are looked up by one statement, for which a few are repeated, so that its text is always the same."""
+
+KEYS_AT_ONCE_MIN: Final = 8
+"""Fewer than this are looked up one by one."""
 
 
 class Column:
@@ -96,6 +102,8 @@ class Table:
         self.select_sql = f"SELECT {', '.join(names) or 'NULL'} FROM {table} WHERE _row=?"
         self.select_all_sql = f"SELECT {', '.join(['_row', *names])} FROM {table}"
         self.find_sql = f"SELECT _row FROM {table} WHERE {key}=?"
+        marks = ",".join("?" * KEYS_AT_ONCE)
+        self.find_all_sql = f"SELECT {key}, _row FROM {table} WHERE {key} IN ({marks})"
         self.find_null_sql = f"SELECT _row FROM {table} WHERE {key} IS NULL"
         self.key_sql = f"SELECT {key} FROM {table} WHERE _row=?"
         self.every_column = every
@@ -142,6 +150,21 @@ class Table:
         else:
             found = connection.execute(self.find_sql, (raw,)).fetchone()
         return None if found is None else int(found[0])
+
+    def find_all(self, keys: Sequence[Key]) -> list[int | None]:
+        """Return the rows of the live objects with these keys, as `find` would; inside a write transaction."""
+        rows = self.rows
+        unknown = [key for key in keys if key not in rows]
+        for begin in range(0, len(unknown), KEYS_AT_ONCE):
+            some = unknown[begin : begin + KEYS_AT_ONCE]
+            raws = [key_to_sql(key) for key in some]
+            if len(raws) < KEYS_AT_ONCE_MIN or None in raws:
+                rows.update(zip(some, map(self._find, raws), strict=True))
+            else:
+                raws += raws[-1:] * (KEYS_AT_ONCE - len(raws))
+                found = dict(self.store.connection.execute(self.find_all_sql, raws).fetchall())
+                rows.update(zip(some, map(found.get, raws), strict=False))
+        return [rows[key] for key in keys]
 
     def key_of(self, row: int) -> Key:
         """Return the key of a row, live or tombstone.

@@ -129,7 +129,8 @@ class Realm:
         self.version += 1
         changeset = Changeset(list(instructions))
         with self.store.begin_write() as transaction:
-            watched = self.tracker.before(transaction, changeset)
+            watched = self.tracker.watch(changeset)
+            self.tracker.before(transaction, watched)
             apply(transaction, changeset)
             effects = self.tracker.after(transaction, watched, self.version)
         new = {name for name, touch in watched.touches.items() if touch.is_first}
@@ -347,7 +348,8 @@ def test_classes_that_come_later_are_followed(realm: Realm) -> None:
         with realm.store.begin_write() as transaction:
             realm.version += 1
             changeset = Changeset(instructions)
-            watched = realm.tracker.before(transaction, changeset)
+            watched = realm.tracker.watch(changeset)
+            realm.tracker.before(transaction, watched)
             apply(transaction, changeset)
             realm.tracker.after(transaction, watched, realm.version)
             realm.groups.load()

@@ -485,6 +485,18 @@ class Groups:
             has_closure = has_closure or number in closures
         return has_closure and not self._tables.reached.seen_by(class_id, row).isdisjoint(numbers)
 
+    def seen_among(self, numbers: Collection[int], class_name: str, rows: Collection[int]) -> set[int]:
+        """Return the rows of those objects, which exist, that the clients of some groups see."""
+        mine = [number for number in numbers if self._by_id[number].class_name == class_name]
+        if not rows or any(self._by_id[number].is_all for number in mine):
+            return set(rows)
+        class_id = self._store.tables[class_name].id
+        found = self._tables.members_among(mine, class_id, json.dumps(list(rows))) if mine else set()
+        closures = self.closures.by_group.keys() & set(numbers)
+        if closures and len(found) < len(rows):
+            found |= self._tables.reached.held_among(closures, class_id, rows)
+        return found
+
     def seen_by(self, class_name: str, row: int) -> set[int]:
         """Return all groups whose clients see an object that exists."""
         class_id = self._store.tables[class_name].id
