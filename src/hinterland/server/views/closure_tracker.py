@@ -49,10 +49,14 @@ class _Commit:
     """What is known of a changeset that was applied."""
 
     touches: Mapping[ObjectName, Touch]
-    names: dict[Place, ObjectName]
+    places: dict[ObjectName, set[Place]]
+    """Where touched objects were and are."""
     moved: dict[Place, Place]
     links: LinkHistory
+    names: dict[Place, ObjectName] = field(default_factory=dict)
     stored: dict[Place, list[ReachedRow]] = field(default_factory=dict)
+    held: dict[int, set[ObjectName]] = field(default_factory=dict)
+    """The touched objects of which closures have something stored, by group."""
     changes: dict[int, Change] = field(default_factory=dict)
     roots: Roots = field(default_factory=Roots)
 
@@ -60,11 +64,10 @@ class _Commit:
         """Return the change of a group's closure."""
         return self.changes.setdefault(number, Change())
 
-    def places(self, name: ObjectName) -> set[Place]:
-        """Return where a touched object was and is."""
-        touch = self.touches[name]
-        rows = {row for row in (touch.row_before, touch.row_after) if row is not None}
-        return {self.moved.get(place, place) for place in (Place(name.class_name, row) for row in rows)}
+    def place_of(self, class_name: str, row: int) -> Place:
+        """Return where links lead that led to a row."""
+        place = Place(class_name, row)
+        return self.moved.get(place, place) if self.moved else place
 
 
 class ClosureTracker:
@@ -91,7 +94,7 @@ class ClosureTracker:
     def before(self, transaction: WriteTransaction, watched: Watched) -> None:
         """Remember the links of what a changeset that is about to be applied touches."""
         if self._groups.closures:
-            rows = self._linking(watched.touches, is_after=False)
+            rows = self._linking(watched, is_after=False)
             if rows:
                 transaction.flush()
                 watched.links = self._links(rows)
@@ -120,7 +123,7 @@ class ClosureTracker:
                 commit.change(number)
         for number, change in commit.changes.items():
             self._carry_out(number, change, commit, effects, version)
-        for place, name in commit.names.items():
+        for place, name in commit.names.items() if commit.held else ():
             for one in commit.stored.get(place, ()):
                 if one.state == REACHED and one.ordinal != BARRED and one.group not in commit.changes:
                     effects.of(one.group).kept.add(name)
@@ -154,16 +157,18 @@ class ClosureTracker:
             if new:
                 self._groups.widen(group, {name: agreed_view(number, name) or _UNSEEN for name in new})
 
-    def _linking(self, touches: Mapping[ObjectName, Touch], *, is_after: bool) -> dict[str, set[int]]:
+    def _linking(self, watched: Watched, *, is_after: bool) -> dict[str, set[int]]:
         """Return the touched rows whose links may be others, in classes that closures reach."""
         classes = self._groups.closures.classes
         found: dict[str, set[int]] = {}
-        for (class_name, _), touch in touches.items():
-            row = touch.row_after if is_after else touch.row_before
-            if row is None or classes[class_name] <= 0:
-                continue
-            if touch.is_structural or not touch.fields.isdisjoint(self._reader.fields(class_name)):
-                found.setdefault(class_name, set()).add(row)
+        for class_name, touches in watched.by_class.items():
+            rows = [(touch.row_after if is_after else touch.row_before, touch) for touch in touches.values()]
+            live = [(row, touch) for row, touch in rows if row is not None]
+            if live and classes[class_name] > 0:
+                fields = self._reader.fields(class_name)
+                some = {row for row, touch in live if touch.is_structural or not touch.fields.isdisjoint(fields)}
+                if some:
+                    found[class_name] = some
         return found
 
     def _links(self, rows: Mapping[str, set[int]]) -> dict[Place, set[PlacedLink]]:
@@ -176,7 +181,7 @@ class ClosureTracker:
 
     def _look(self, watched: Watched, roots: Roots) -> _Commit:
         moved = self._moved(watched.touches)
-        new = self._links(self._linking(watched.touches, is_after=True))
+        new = self._links(self._linking(watched, is_after=True))
         old = watched.links
         if moved:
             old = {
@@ -185,14 +190,14 @@ class ClosureTracker:
             }
         back_fields = {one for one, count in self._groups.closures.back_fields.items() if count > 0}
         commit = _Commit(watched.touches, {}, moved, LinkHistory(self._reader, old, new, back_fields))
-        for name in watched.touches:
-            commit.names.update(dict.fromkeys(commit.places(name), name))
+        for name, touch in watched.touches.items():
+            both = (touch.row_before, touch.row_after)
+            places = commit.places[name] = {commit.place_of(name.class_name, one) for one in both if one is not None}
+            commit.names.update(dict.fromkeys(places, name))
         by_group = self._groups.closures.by_group
         for number, rows in roots.left.items():
             class_name = self._groups[number].class_name
-            commit.roots.leave(
-                ((moved.get(Place(class_name, row), Place(class_name, row)).row, number) for row in rows), by_group
-            )
+            commit.roots.leave(((commit.place_of(class_name, row).row, number) for row in rows), by_group)
         for number, rows in roots.entered.items():
             commit.roots.enter(((row, number) for row in rows), by_group)
         self._read_stored(commit, {*commit.names, *(place for _, _, place in commit.links.back_rewired)})
@@ -224,7 +229,10 @@ class ClosureTracker:
                 by_class.setdefault(class_name, set()).add(row)
         for class_name, rows in by_class.items():
             for one in self._tables.reached.at(self._store.tables[class_name].id, rows):
-                commit.stored.setdefault(Place(class_name, one.row), []).append(one)
+                place = Place(class_name, one.row)
+                commit.stored.setdefault(place, []).append(one)
+                if place in commit.names:
+                    commit.held.setdefault(one.group, set()).add(commit.names[place])
 
     def _find_flips(self, commit: _Commit, watched: Watched) -> None:
         """Find the objects that closures lead to which may be entered now, or no more."""
@@ -277,7 +285,7 @@ class ClosureTracker:
             for number in closures.keys() & effects.by_group.keys():
                 effect = effects.by_group[number]
                 seen = names & (effect.kept | effect.lost)
-                for place in {place for name in seen for place in commit.places(name)} & rewired:
+                for place in {place for name in seen for place in commit.places[name]} & rewired:
                     commit.change(number).rewired.add((REACHED, place))
         for class_name, field_name, place in commit.links.back_rewired:
             pairs = {(one.group, one.state) for one in commit.stored.get(place, ())}
@@ -301,12 +309,8 @@ class ClosureTracker:
         reach = Reach(graph, version * ORDERS_PER_VERSION)
         effect = effects.of(number)
         present = effect.kept | effect.arrived | effect.lost
-        present |= {
-            name
-            for place, name in commit.names.items()
-            if any(one.group == number for one in commit.stored.get(place, ()))
-        }
-        reach.load({(REACHED, place) for name in present & commit.touches.keys() for place in commit.places(name)})
+        present |= commit.held.get(number, set())
+        reach.load({(REACHED, place) for name in present & commit.touches.keys() for place in commit.places[name]})
         reach.update(change)
         self._save(number, reach)
         effects.by_group[number] = self._effect(reach, commit)
@@ -327,8 +331,9 @@ class ClosureTracker:
                 name = ObjectName(place.class_name, self._store.tables[place.class_name].key_of(place.row))
                 (effect.lost if was_seen else effect.arrived).add(name)
         for name in touched:
-            was_seen = any(reach.before[node].is_reached for node in _nodes(reach, commit.places(name)))
-            is_seen = any(reach.nodes[node].is_reached for node in _nodes(reach, commit.places(name)))
+            nodes = _nodes(reach, commit.places[name])
+            was_seen = any(reach.before[node].is_reached for node in nodes)
+            is_seen = any(reach.nodes[node].is_reached for node in nodes)
             if is_seen:
                 (effect.kept if was_seen or commit.touches[name].is_first else effect.arrived).add(name)
             elif was_seen:
