@@ -371,6 +371,7 @@ def test_a_class_that_gets_links_later_is_followed(realm: Realm, is_restarted: b
         realm.groups.load()
     realm.change(*make("C", 1, n=1), *make("C", 2, n=2), *make("C", 3, n=2))
     group = realm.ask("C", "n == 1")
+    assert group.id not in realm.groups.closures.leading
     realm.change(*put("C", 3, n=1))
     assert realm.seen(group.id) == {("C", 1), ("C", 3)}
     to = AddColumn("C", "to", P.LINK, True, SINGLE, "C")

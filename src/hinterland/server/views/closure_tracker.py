@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 from hinterland.permissions.upload import ObjectName
@@ -81,6 +82,8 @@ class ClosureTracker:
 
     def build(self, group: Group) -> None:
         """Find what the closure of a new group reaches from its members."""
+        if group.id not in self._groups.closures.leading:
+            return
         sql = self._groups.members_sql(group)
         rows = {row for (row,) in self._store.connection.execute(sql)}
         links = LinkHistory(self._reader, {}, {}, ())
@@ -93,7 +96,9 @@ class ClosureTracker:
 
     def before(self, transaction: WriteTransaction, watched: Watched) -> None:
         """Remember the links of what a changeset that is about to be applied touches."""
-        if self._groups.closures:
+        if watched.has_schema:
+            self._groups.closures.expect_links()
+        if self._groups.closures.leading:
             rows = self._linking(watched, is_after=False)
             if rows:
                 transaction.flush()
@@ -111,7 +116,7 @@ class ClosureTracker:
             version: The version.
             agreed_view: Asked about classes that are new.
         """
-        if not self._groups.closures:
+        if not self._groups.closures.leading:
             return
         if watched.has_schema and agreed_view is not None:
             self._widen(agreed_view)
@@ -190,11 +195,13 @@ class ClosureTracker:
             }
         back_fields = {one for one, count in self._groups.closures.back_fields.items() if count > 0}
         commit = _Commit(watched.touches, {}, moved, LinkHistory(self._reader, old, new, back_fields))
-        for name, touch in watched.touches.items():
+        classes = self._groups.closures.classes
+        reachable = [touches for class_name, touches in watched.by_class.items() if classes[class_name] > 0]
+        for name, touch in chain.from_iterable(touches.items() for touches in reachable):
             both = (touch.row_before, touch.row_after)
             places = commit.places[name] = {commit.place_of(name.class_name, one) for one in both if one is not None}
             commit.names.update(dict.fromkeys(places, name))
-        by_group = self._groups.closures.by_group
+        by_group = self._groups.closures.leading
         for number, rows in roots.left.items():
             class_name = self._groups[number].class_name
             commit.roots.leave(((commit.place_of(class_name, row).row, number) for row in rows), by_group)

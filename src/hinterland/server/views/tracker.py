@@ -61,9 +61,9 @@ class Tracker:
         """Note what the changeset, now applied as `version`, did; return that by group."""
         transaction.flush()
         for class_name, touches in watched.by_class.items():
-            table = self._store.tables[class_name]
-            for name, touch in touches.items():
-                touch.row_after = table.find(name.key) if touch.is_structural else touch.row_before
+            rows = self._store.tables[class_name].find_all([name.key for name in touches])
+            for touch, row in zip(touches.values(), rows, strict=True):
+                touch.row_after = row
         self._reach(transaction, watched, is_after=True)
         effects, self._roots = Effects(), Roots()
         for class_name, touches in watched.by_class.items():
@@ -84,7 +84,7 @@ class Tracker:
         What a closure holds shows only when all is noted, so that is done and undone.
         """
         found: set[ObjectName] = set()
-        if self._groups.closures.by_group.keys().isdisjoint(groups):
+        if self._groups.closures.leading.keys().isdisjoint(groups):
             return found
         agreed_view, self.agreed_view = self.agreed_view, None
         try:
@@ -167,7 +167,7 @@ class Tracker:
             effect = effects.of(number)
             effect.kept |= kept
             effect.lost |= lost
-        closures = self._groups.closures.by_group
+        closures = self._groups.closures.leading
         rooted = [number for number in numbers if number in closures]
         for touch in touches.values() if rooted else ():
             before, row = touch.row_before, touch.row_after
@@ -269,7 +269,7 @@ class Tracker:
 
     def _move(self, class_id: int, left: list[tuple[int, int]], entered: list[tuple[int, int]]) -> None:
         """Remove and add members, given as pairs of row and group."""
-        closures = self._groups.closures.by_group
+        closures = self._groups.closures.leading
         self._roots.leave(left, closures)
         self._roots.enter(entered, closures)
         self._tables.remove_members(class_id, left)
