@@ -28,7 +28,7 @@ from hinterland.server.views.groups import Group, Groups
 from hinterland.server.views.includes import REACHED, reachable_classes
 from hinterland.server.views.link_history import LinkHistory
 from hinterland.server.views.links import LinkReader, Place, PlacedLink
-from hinterland.server.views.reach import BARRED, Change, Node, Reach
+from hinterland.server.views.reach import BARRED, Change, Reach
 from hinterland.server.views.reached_table import ReachedRow, StoredStanding
 from hinterland.server.views.tables import ViewTables
 from hinterland.store.store import Store
@@ -179,9 +179,10 @@ class ClosureTracker:
     def _links(self, rows: Mapping[str, set[int]]) -> dict[Place, set[PlacedLink]]:
         found: dict[Place, set[PlacedLink]] = {}
         for class_name, some in rows.items():
-            found |= {Place(class_name, row): set() for row in some}
+            by_row: dict[int, set[PlacedLink]] = {row: set() for row in some}
             for row, link in self._reader.links(class_name, some):
-                found[Place(class_name, row)].add(link)
+                by_row[row].add(link)
+            found.update((Place(class_name, row), links) for row, links in by_row.items())
         return found
 
     def _look(self, watched: Watched, roots: Roots) -> _Commit:
@@ -201,14 +202,19 @@ class ClosureTracker:
             both = (touch.row_before, touch.row_after)
             places = commit.places[name] = {commit.place_of(name.class_name, one) for one in both if one is not None}
             commit.names.update(dict.fromkeys(places, name))
-        by_group = self._groups.closures.leading
-        for number, rows in roots.left.items():
-            class_name = self._groups[number].class_name
-            commit.roots.leave(((commit.place_of(class_name, row).row, number) for row in rows), by_group)
-        for number, rows in roots.entered.items():
-            commit.roots.enter(((row, number) for row in rows), by_group)
+        commit.roots = self._moved_roots(roots, commit) if moved else roots
         self._read_stored(commit, {*commit.names, *(place for _, _, place in commit.links.back_rewired)})
         return commit
+
+    def _moved_roots(self, roots: Roots, commit: _Commit) -> Roots:
+        """Return the rows that became members, or ceased to be, with those that have moved where they are now."""
+        found, leading = Roots(), self._groups.closures.leading
+        for number, rows in roots.left.items():
+            class_name = self._groups[number].class_name
+            found.leave(((commit.place_of(class_name, row).row, number) for row in rows), leading)
+        for number, rows in roots.entered.items():
+            found.enter(((row, number) for row in rows), leading)
+        return found
 
     def _moved(self, touches: Mapping[ObjectName, Touch]) -> dict[Place, Place]:
         """Return where links to erased objects lead now, if not to the same row.
@@ -289,6 +295,7 @@ class ClosureTracker:
                 commit.change(one.group).rewired.add((one.state, place))
         if rewired:
             names = {commit.names[place] for place in rewired}
+            names = {name for name in names if not commit.touches[name].is_first}  # those have had no edges
             for number in closures.keys() & effects.by_group.keys():
                 effect = effects.by_group[number]
                 seen = names & (effect.kept | effect.lost)
@@ -325,22 +332,22 @@ class ClosureTracker:
     def _effect(self, reach: Reach, commit: _Commit) -> Effect:
         """Return what a version does to what the clients of a group see."""
         effect = Effect()
-        touched: set[ObjectName] = set()
-        for (state, place), standing in reach.nodes.items():
+        touched: dict[ObjectName, tuple[bool, bool]] = {}
+        for node, standing in reach.nodes.items():
+            state, place = node
             if state != REACHED:
                 continue
+            was_seen, is_seen = reach.before[node].is_reached, standing.is_reached
             name = commit.names.get(place)
             if name is not None:
-                touched.add(name)
-                continue
-            was_seen = reach.before[REACHED, place].is_reached
-            if was_seen != standing.is_reached:
+                if len(commit.places[name]) > 1 and name in touched:
+                    was_there, is_there = touched[name]
+                    was_seen, is_seen = was_seen or was_there, is_seen or is_there
+                touched[name] = was_seen, is_seen
+            elif was_seen != is_seen:
                 name = ObjectName(place.class_name, self._store.tables[place.class_name].key_of(place.row))
                 (effect.lost if was_seen else effect.arrived).add(name)
-        for name in touched:
-            nodes = _nodes(reach, commit.places[name])
-            was_seen = any(reach.before[node].is_reached for node in nodes)
-            is_seen = any(reach.nodes[node].is_reached for node in nodes)
+        for name, (was_seen, is_seen) in touched.items():
             if is_seen:
                 (effect.kept if was_seen or commit.touches[name].is_first else effect.arrived).add(name)
             elif was_seen:
@@ -353,7 +360,7 @@ class ClosureTracker:
         gone: list[tuple[int, int, int]] = []
         for (state, (class_name, row)), standing in reach.nodes.items():
             before = reach.before[state, Place(class_name, row)]
-            if standing == before:
+            if not (standing.links or before.links) or standing == before:
                 continue
             class_id = tables[class_name].id
             if standing.links and standing.order is not None:
@@ -365,10 +372,6 @@ class ClosureTracker:
             self._tables.reached.save(number, changed)
         if gone:
             self._tables.reached.remove(number, gone)
-
-
-def _nodes(reach: Reach, places: Iterable[Place]) -> list[Node]:
-    return [node for node in ((REACHED, place) for place in places) if node in reach.nodes]
 
 
 def _mentions(effect: Effect | None, name: ObjectName) -> bool:

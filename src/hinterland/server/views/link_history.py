@@ -43,6 +43,8 @@ class LinkHistory:
             if before == after:
                 continue
             self.rewired.add(place)
+            if not back_fields:
+                continue
             self._note(self._added, place, after - before, back_fields)
             self._note(self._removed, place, before - after, back_fields)
 
