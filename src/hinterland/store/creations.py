@@ -79,10 +79,11 @@ class Creations:
         """
         table, class_name = self._table, self._class_name
         assert table.key_type is not None
-        images = self._store.connection.execute(table.page_sql, (json.dumps(page),)).fetchall()
-        contents = {name: side.contents(page) for name, side in self._sides.items()}
-        keys = self._linked_keys(images, contents)
-        for row, raw_key, *image in images:
+        keys = self._linked_keys(page)
+        # One object at a time is in memory: it may be large.
+        collections = [(name, _Following(side.contents(page))) for name, side in self._sides.items()]
+        for row, raw_key, *image in self._store.connection.execute(table.page_sql, (json.dumps(page),)):
+            contents = [(name, values) for name, one in collections if (values := one.take(row))]
             key = key_from_sql(table.key_type, raw_key)
             if is_left_out(key):
                 continue
@@ -100,25 +101,40 @@ class Creations:
                     writer.update(class_name, key, name, (), Link(target, keys[target][raw]))
                 else:
                     writer.update(class_name, key, name, (), raw if from_sql is None else from_sql(raw))
-            for name, of_rows in contents.items():
-                if row in of_rows:
-                    reader = PropertyReader(self._store, class_name, key, name, is_new=True, keys=keys)
-                    stream.add(reader.collection(self._sides[name], of_rows[row], []))
+            for name, values in contents:
+                reader = PropertyReader(self._store, class_name, key, name, is_new=True, keys=keys)
+                stream.add(reader.collection(self._sides[name], values, []))
             yield key
 
-    def _linked_keys(
-        self, images: Sequence[Sequence[Any]], contents: Mapping[str, Mapping[int, Sequence[Any]]]
-    ) -> Mapping[str, Mapping[int, Key]]:
-        """Return the keys of the objects that objects link to themselves, by class and row."""
+    def _linked_keys(self, page: Sequence[int]) -> Mapping[str, Mapping[int, Key]]:
+        """Return the keys of the objects that those of a page link to themselves, by class and row."""
         wanted: dict[str, set[int | None]] = {}
-        for place in self._columns:
-            if place.target is not None:
-                wanted.setdefault(place.target, set()).update(one[place.at + 2] for one in images)
-        for name, of_rows in contents.items():
-            side = self._sides[name]
+        links = [(place.name, place.target) for place in self._columns if place.target is not None]
+        if links:
+            for values in self._table.values_of([name for name, _ in links], page):
+                for (_, target), row in zip(links, values, strict=True):
+                    wanted.setdefault(target, set()).add(row)
+        for side in self._sides.values():
             if side.type is PropertyType.LINK and side.child is None and side.property.target is not None:
-                linked = wanted.setdefault(side.property.target, set())
-                for values in of_rows.values():
-                    linked.update(one[-1] if isinstance(one, tuple) else one for one in values)
+                wanted.setdefault(side.property.target, set()).update(side.linked_rows(page))
         tables = self._store.tables
         return {name: tables[name].keys_of([row for row in rows if row is not None]) for name, rows in wanted.items()}
+
+
+class _Following:
+    """Collections in the order of their owners, taken by those of the owners that come along."""
+
+    def __init__(self, contents: Iterator[tuple[int, list[Any]]]) -> None:
+        self._contents = contents
+        self._next = next(contents, _END)
+
+    def take(self, owner: int) -> list[Any]:
+        """Return what an owner has; each comes after those before it."""
+        found, values = self._next
+        if found != owner:
+            return []
+        self._next = next(self._contents, _END)
+        return values
+
+
+_END: Final[tuple[int, list[Any]]] = (0, [])

@@ -103,6 +103,7 @@ class Table:
         self.keys_sql = f"SELECT _row, {key} FROM {table} WHERE _row IN (SELECT value FROM json_each(?))"
         self.page_sql = (
             f"SELECT {', '.join(['_row', key, *names])} FROM {table} WHERE _row IN (SELECT value FROM json_each(?))"
+            " ORDER BY _row"
         )
         self.every_column = every
         self.exists_sql = f"SELECT 1 FROM {table} WHERE _row=?"
@@ -181,6 +182,12 @@ class Table:
             sql = "SELECT row, key FROM _tombstones WHERE class=? AND row IN (SELECT value FROM json_each(?))"
             found += execute(sql, (self.id, wanted)).fetchall()
         return {row: key_from_sql(self.key_type, raw) for row, raw in found}
+
+    def values_of(self, names: Sequence[str], rows: Sequence[int]) -> list[tuple[Any, ...]]:
+        """Return what some rows have in some properties, as far as it is written."""
+        columns = ", ".join(quote(self.columns[name].name) for name in names)
+        sql = f"SELECT {columns} FROM {quote(self.name)} WHERE _row IN (SELECT value FROM json_each(?))"
+        return self.store.connection.execute(sql, (json.dumps(rows),)).fetchall()
 
     def is_empty(self) -> bool:
         """Return whether the class has no live object."""
