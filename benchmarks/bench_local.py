@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import hinterland as hl
@@ -177,6 +178,35 @@ class Bench:
         twin.close()
         realm.close()
 
+    def schema(self) -> None:
+        """Compare a first opening with many classes with making the same tables and indices."""
+        fields = [f"field{number}" for number in range(20)]
+        classes = [
+            type(
+                f"Class{number}",
+                (hl.Object,),
+                {"__annotations__": dict.fromkeys(fields, "str"), "__module__": __name__},
+            )
+            for number in range(50)
+        ]
+        ours, raw = [], []
+        for _ in range(self.runs):
+            path, other = self.new_path(), self.new_path()
+            ours.append(timed(lambda path=path: hl.Realm.open(path, schema=classes).close()))  # type: ignore[misc]
+            with closing(sqlite3.connect(path)) as made:
+                statements = [sql for (sql,) in made.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL")]
+
+            def make(other: Path = other, statements: list[str] = statements) -> None:
+                with closing(sqlite3.connect(other, isolation_level=None)) as connection:
+                    connection.execute("BEGIN")
+                    for statement in statements:
+                        if "sqlite_" not in statement:
+                            connection.execute(statement)
+                    connection.execute("COMMIT")
+
+            raw.append(timed(make))
+        self.report("first opening, 50 classes of 20 properties", min(ours), min(raw), 0.1)
+
     def attribute(self) -> None:
         """Measure reading an attribute of a live object, in reads per second."""
         realm = self.filled()
@@ -213,6 +243,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), arguments.objects, arguments.runs)
         bench.attribute()
+        bench.schema()
         bench.add_all(records=False)
         bench.add_all(records=True)
         bench.iterate()

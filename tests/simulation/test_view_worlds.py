@@ -32,7 +32,6 @@ def test_scenarios_88_and_89_clients_hold_what_their_queries_select(
     in the end all the same holds; as it does where nothing may be created outside of one's own view ("strict").
     """
     if chunk % 2:
-        monkeypatch.setattr(bootstraps, "MOVES_PER_CHUNK", 1)
         monkeypatch.setattr(bootstraps, "CHANGESET_BYTES", 40)
         monkeypatch.setattr(bootstraps, "PART_BYTES_MAX", 60)
         monkeypatch.setattr(spool, "MEMORY_BYTES_MAX", 1)

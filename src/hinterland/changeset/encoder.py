@@ -9,7 +9,7 @@ Source: spec merge.md §1.3 to §1.8.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
@@ -27,6 +27,7 @@ from hinterland.changeset.instructions import (
     EraseColumn,
     EraseObject,
     EraseTable,
+    Instruction,
     SetErase,
     SetInsert,
     Step,
@@ -37,7 +38,7 @@ from hinterland.changeset.varint import SMALL, SMALL_MAX, UINT64_MAX, encode_int
 from hinterland.errors import ValueTypeError
 from hinterland.values import ClassKind, CollectionType, GlobalKey, Key, Link, ObjectId, Payload, PropertyType
 
-__all__ = ["InstructionWriter", "encode", "encode_key"]
+__all__ = ["ChangesetStream", "InstructionWriter", "encode", "encode_key"]
 
 _BOOLS: Final = (b"\x00", b"\x01")
 _DEFINE: Final = b"\x3f"
@@ -60,6 +61,42 @@ def encode(changeset: Changeset) -> bytes:
     for instruction in changeset.instructions:
         _WRITERS[type(instruction)](writer, instruction)
     return bytes(table + writer.out)
+
+
+class ChangesetStream:
+    """Changesets that are written one instruction after the other, each handed on when it is large enough.
+
+    Args:
+        append: Takes the encoded changesets.
+        bytes_max: At this size a changeset ends, once what belongs together is in it.
+
+    Attributes:
+        writer: Writes into the present changeset.
+    """
+
+    __slots__ = ("_append", "_bytes_max", "writer")
+
+    def __init__(self, append: Callable[[bytes], object], bytes_max: int) -> None:
+        self._append = append
+        self._bytes_max = bytes_max
+        self.writer = InstructionWriter(bytearray(), bytearray())
+
+    def add(self, instructions: Iterable[Instruction]) -> None:
+        """Write instructions into the present changeset."""
+        writer = self.writer
+        for instruction in instructions:
+            _WRITERS[type(instruction)](writer, instruction)
+
+    def pause(self) -> None:
+        """Note that here a changeset may end."""
+        if len(self.writer.table) + len(self.writer.out) >= self._bytes_max:
+            self.end()
+
+    def end(self) -> None:
+        """End the present changeset, if there is anything in it."""
+        if self.writer.out:
+            self._append(bytes(self.writer.table + self.writer.out))
+            self.writer = InstructionWriter(bytearray(), bytearray())
 
 
 def encode_key(key: Key) -> str:

@@ -149,13 +149,18 @@ def _summary(missing: Difference, titles: Mapping[str, str]) -> str:
 
 
 def _apply(transaction: WriteTransaction, recorder: Recorder | None, missing: Difference) -> None:
+    added: dict[str, list[Property]] = {one.name: [] for one in missing.classes}
+    for class_name, prop in missing.properties:
+        if class_name in added:
+            added[class_name].append(prop)
     for one in missing.classes:
-        key = one.key_property
-        transaction.add_class(one.name, one.kind, key, key_type=None if key is None else key.type)
+        key, key_type = one.key_property, None if one.key_property is None else one.key_property.type
+        transaction.add_class(one.name, one.kind, key, key_type=key_type, properties=added[one.name])
         if recorder is not None:
             _record_class(recorder, one)
     for class_name, prop in missing.properties:
-        transaction.add_property(class_name, prop)
+        if class_name not in added:
+            transaction.add_property(class_name, prop)
         if recorder is not None:
             _record_property(recorder, class_name, prop)
     for class_name, name in missing.indexes:

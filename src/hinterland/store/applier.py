@@ -37,6 +37,7 @@ from hinterland.changeset.instructions import (
 )
 from hinterland.errors import BadChangesetError
 from hinterland.schema.types import Property
+from hinterland.store.announced import announced_properties, column_problem
 from hinterland.store.places import (
     DictionaryEntry,
     ListElement,
@@ -81,7 +82,7 @@ def apply(transaction: WriteTransaction, changeset: Changeset) -> None:
     Raises:
         BadChangesetError: One does not fit; what was applied before it is left for the caller to undo.
     """
-    applier = _Applier(transaction)
+    applier = _Applier(transaction, changeset)
     handlers = applier.handlers
     update = applier.update
     applier.look_up(changeset.instructions)
@@ -118,11 +119,12 @@ def _is_fit(key: Key, key_type: PropertyType | None) -> bool:
 class _Applier:
     """The state of one `apply` call."""
 
-    def __init__(self, transaction: WriteTransaction) -> None:
+    def __init__(self, transaction: WriteTransaction, changeset: Changeset) -> None:
         self.transaction = transaction
         self.store = transaction.store
         self.tables = self.store.tables
         self._empty: dict[int, bool] = {}
+        self._announced = announced_properties(changeset.instructions, self.store.schema)
         self.handlers: dict[type, Callable[[Any], None]] = {
             AddTable: self.add_table,
             EraseTable: self.erase_table,
@@ -151,13 +153,11 @@ class _Applier:
             bad(it, f"a class name has 1 to {CLASS_NAME_BYTES_MAX} bytes")
         self._check_name(it, it.class_name)
         self._check_name(it, it.key_field)
-        if it.kind is ClassKind.EMBEDDED:
-            self.transaction.add_class(it.class_name, it.kind, None, key_type=None)
-        elif it.key_type is PropertyType.GLOBAL_KEY:
-            self.transaction.add_class(it.class_name, it.kind, None, key_type=it.key_type)
-        else:
-            key = Property(it.key_field, it.key_type, nullable=it.key_nullable)
-            self.transaction.add_class(it.class_name, it.kind, key, key_type=it.key_type)
+        key, key_type = None, None if it.kind is ClassKind.EMBEDDED else it.key_type
+        if key_type is not None and key_type is not PropertyType.GLOBAL_KEY:
+            key = Property(it.key_field, key_type, nullable=it.key_nullable)
+        properties = self._announced.pop(it.class_name, ())
+        self.transaction.add_class(it.class_name, it.kind, key, key_type=key_type, properties=properties)
         self.tables = self.store.tables
 
     def _check_same_class(self, it: AddTable, existing: Table) -> None:
@@ -201,16 +201,10 @@ class _Applier:
             self._check_same_property(it, existing)
             return
         self._check_name(it, it.field)
-        if it.collection is CollectionType.DICTIONARY and it.key_type is not PropertyType.STRING:
-            bad(it, "dictionaries have string keys")
-        if it.type is PropertyType.LINK:
-            target = self.tables.get(it.target or "")
-            if target is None:
-                bad(it, f"the target class {it.target!r} does not exist")
-            if target.is_embedded and it.collection is CollectionType.SET:
-                bad(it, "a set cannot hold embedded objects")
-            if target.schema.kind is ClassKind.ASYMMETRIC:
-                bad(it, "nothing can link to an asymmetric class")
+        target = self.tables.get(it.target or "")
+        problem = column_problem(it, None if target is None else target.schema.kind)
+        if problem:
+            bad(it, problem)
         self.transaction.add_property(it.class_name, Property(it.field, it.type, it.collection, it.nullable, it.target))
         self.tables = self.store.tables
 

@@ -5,8 +5,8 @@ Source: spec merge.md §1.7, flx.md §2.3, §2.4.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from hinterland.changeset.instructions import (
     AddColumn,
@@ -21,12 +21,13 @@ from hinterland.changeset.instructions import (
 )
 from hinterland.schema.types import ClassSchema, Property
 from hinterland.store.places import WholeCollection, resolve
-from hinterland.store.side_table import DictionaryTable, ListTable
+from hinterland.store.side_table import DictionaryTable, ListTable, SetTable
 from hinterland.store.store import Store
 from hinterland.store.table import Column, Table
 from hinterland.values import CollectionType, Key, Link, PropertyType, Special
 
 __all__ = [
+    "PropertyReader",
     "add_column",
     "add_table",
     "creation_instructions",
@@ -34,6 +35,9 @@ __all__ = [
     "property_instructions",
     "schema_instructions",
 ]
+
+
+_NO_KEYS: Final[Mapping[int, Key]] = {}
 
 
 def schema_instructions(classes: Iterable[ClassSchema]) -> list[Instruction]:
@@ -68,16 +72,16 @@ def creation_instructions(store: Store, class_name: str, key: Key, row: int) -> 
     for column in table.order:
         raw = image[column.index]
         if raw != column.default and column is not table.key_column:
-            reader = _Reader(store, class_name, key, column.property.name, is_new=True)
+            reader = PropertyReader(store, class_name, key, column.property.name, is_new=True)
             found.extend(reader.single(column, raw, column in table.children, []))
     for name in table.sides:
-        found.extend(_Reader(store, class_name, key, name, is_new=True).property(table, row, name, []))
+        found.extend(PropertyReader(store, class_name, key, name, is_new=True).property(table, row, name, []))
     return found
 
 
 def property_instructions(store: Store, class_name: str, key: Key, row: int, field: str) -> list[Instruction]:
     """Return the instructions that give a property of an object the value that it has in `row`."""
-    return list(_Reader(store, class_name, key, field).property(store.tables[class_name], row, field, []))
+    return list(PropertyReader(store, class_name, key, field).property(store.tables[class_name], row, field, []))
 
 
 def list_instructions(
@@ -92,24 +96,43 @@ def list_instructions(
     if table is None or row is None:
         return None
     place = resolve(table, row, field, path)
-    reader = _Reader(store, class_name, key, field)
+    reader = PropertyReader(store, class_name, key, field)
     clear = Clear(class_name, key, field, list(path), CollectionType.LIST)
     if isinstance(place, WholeCollection):
         side, owner = place.side, place.owner
-        return [clear, *reader.elements(side, owner, list(path))] if isinstance(side, ListTable) else None
+        return [clear, *reader.elements(side, side.values(owner), list(path))] if isinstance(side, ListTable) else None
     if isinstance(place, str) or not place.is_mixed or not place.is_present():
         return None
     value = place.get_mixed()
     return [clear, *reader.tree_content(value, list(path))] if isinstance(value, list) else None
 
 
-class _Reader:
-    """Says by which instructions a property gets the value that it has."""
+class PropertyReader:
+    """Says by which instructions a property gets the value that it has.
 
-    def __init__(self, store: Store, class_name: str, key: Key, field: str, *, is_new: bool = False) -> None:
+    Args:
+        store: The file.
+        class_name: The object's class.
+        key: Its key.
+        field: The property.
+        is_new: There is nothing to clear or to replace.
+        keys: Keys of objects that may be linked to, by class and row; others are looked up.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        class_name: str,
+        key: Key,
+        field: str,
+        *,
+        is_new: bool = False,
+        keys: Mapping[str, Mapping[int, Key]] | None = None,
+    ) -> None:
         self._store = store
         self._where = (class_name, key, field)
-        self._is_new = is_new  # there is nothing to clear or to replace
+        self._is_new = is_new
+        self._keys = keys or {}
 
     def property(self, table: Table, row: int, name: str, path: list[Step]) -> Iterator[Instruction]:
         """Yield the instructions for the property `name` of `row`, which lies at `path`."""
@@ -122,16 +145,24 @@ class _Reader:
         side = table.sides[name]
         if not path and not self._is_new:  # otherwise the embedded object is new, and its collections are empty
             yield Clear(*self._where, [], side.property.collection)
+        contents = side.items(row) if isinstance(side, DictionaryTable) else side.values(row)
+        yield from self.collection(side, contents, path)
+
+    def collection(
+        self, side: ListTable | SetTable | DictionaryTable, contents: Sequence[Any], path: list[Step]
+    ) -> Iterator[Instruction]:
+        """Yield what fills a collection, which lies at `path`, with values, or entries if it is a dictionary."""
         if isinstance(side, ListTable):
-            yield from self.elements(side, row, path)
+            yield from self.elements(side, contents, path)
         elif isinstance(side, DictionaryTable):
-            for key, raw in side.items(row):
+            for key, raw in contents:
                 yield from self.single(side, raw, side.child is not None, [*path, key])
         else:
-            for raw in side.values(row):
+            for raw in contents:
                 yield SetInsert(*self._where, path, self._payload(side, raw))
 
     def single(self, holder: Column | Any, raw: Any, is_child: bool, path: list[Step]) -> Iterator[Instruction]:
+        """Yield what sets a single value, which lies at `path`."""
         value = None if raw is None or is_child else self._payload(holder, raw)
         if isinstance(value, (list, dict)):
             if not self._is_new:
@@ -146,9 +177,9 @@ class _Reader:
                 yield Update(*self._where, path, Special.OBJECT_VALUE)
                 yield from self._embedded(holder, raw, path)
 
-    def elements(self, side: ListTable, row: int, path: list[Step]) -> Iterator[Instruction]:
+    def elements(self, side: ListTable, values: Sequence[Any], path: list[Step]) -> Iterator[Instruction]:
         """Yield the insertions of the elements of a list, which lies at `path`."""
-        for index, raw in enumerate(side.values(row)):
+        for index, raw in enumerate(values):
             yield from self._element(side, raw, [*path, index], index)
 
     def _element(self, side: ListTable, raw: Any, path: list[Step], index: int) -> Iterator[Instruction]:
@@ -192,7 +223,8 @@ class _Reader:
             return None
         if holder.type is PropertyType.LINK:
             target = self._store.tables[holder.property.target]
-            return Link(target.schema.name, target.key_of(raw))
+            known = self._keys.get(target.schema.name, _NO_KEYS)
+            return Link(target.schema.name, known[raw] if raw in known else target.key_of(raw))
         return raw if holder.from_sql is None else holder.from_sql(raw)
 
 

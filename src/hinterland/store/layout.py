@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -206,34 +207,44 @@ def _is_ours(connection: RealmConnection, path: str) -> bool:
     return False
 
 
-def class_table_sql(schema: ClassSchema, table: str, key_column: str | None) -> list[str]:
-    """Return the statements that make the table of a class with its key column only."""
-    columns = ["_row INTEGER PRIMARY KEY"]
+def class_table_sql(
+    schema: ClassSchema, table: str, key_column: str | None, columns: Iterable[tuple[str, Property]] = ()
+) -> list[str]:
+    """Return the statements that make the table of a class with its key column and those of single properties."""
+    definitions = ["_row INTEGER PRIMARY KEY"]
     extra = []
     if schema.kind is ClassKind.EMBEDDED:
-        columns += ["_owner INTEGER NOT NULL", "_slot INTEGER NOT NULL"]
+        definitions += ["_owner INTEGER NOT NULL", "_slot INTEGER NOT NULL"]
     elif key_column is not None:
         key = schema.key_property
         kind = SQL_TYPE.get(key.type, "BLOB") if key is not None else "BLOB"
-        columns.append(f"{quote(key_column)} {kind}")
+        definitions.append(f"{quote(key_column)} {kind}")
         extra.append(f"CREATE UNIQUE INDEX {quote(table + '#key')} ON {quote(table)}({quote(key_column)})")
-    return [f"CREATE TABLE {quote(table)}({', '.join(columns)})", *extra]
+    for column, one in columns:
+        definitions.append(_definition(column, one))
+        extra += _column_index_sql(table, column, one)
+    return [f"CREATE TABLE {quote(table)}({', '.join(definitions)})", *extra]
 
 
 def column_sql(table: str, column: str, one: Property) -> list[str]:
     """Return the statements that add the column of a single property."""
+    added = f"ALTER TABLE {quote(table)} ADD COLUMN {_definition(column, one)}"
+    return [added, *_column_index_sql(table, column, one)]
+
+
+def _definition(column: str, one: Property) -> str:
     default = "NULL" if one.nullable or one.type in _ALWAYS_NULLABLE else _literal(SQL_DEFAULT[one.type])
-    kind = SQL_TYPE.get(one.type, "BLOB")
-    statements = [f"ALTER TABLE {quote(table)} ADD COLUMN {quote(column)} {kind} DEFAULT {default}"]
+    return f"{quote(column)} {SQL_TYPE.get(one.type, 'BLOB')} DEFAULT {default}"
+
+
+def _column_index_sql(table: str, column: str, one: Property) -> list[str]:
     index = f"CREATE INDEX {quote(table + '.' + column + '#')} ON {quote(table)}({quote(column)})"
     if one.type is PropertyType.LINK:
         # Most links are null in many models, and nobody looks for those by index.
-        statements.append(f"{index} WHERE {quote(column)} IS NOT NULL")
-    elif one.type is PropertyType.MIXED and not one.indexed:
-        statements.append(f"{index} WHERE typeof({quote(column)})='blob'")
-    elif one.indexed:
-        statements.append(index)
-    return statements
+        return [f"{index} WHERE {quote(column)} IS NOT NULL"]
+    if one.type is PropertyType.MIXED and not one.indexed:
+        return [f"{index} WHERE typeof({quote(column)})='blob'"]
+    return [index] if one.indexed else []
 
 
 _ALWAYS_NULLABLE: Final = frozenset({PropertyType.LINK, PropertyType.MIXED})

@@ -9,8 +9,12 @@ Values are in SQL form; in a collection of links they are rows, dangling ones in
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from hinterland.schema.types import Property
 from hinterland.store.bulk import insert_rows
@@ -44,6 +48,9 @@ class _Side:
         "type",
     )
 
+    shown_columns: ClassVar[str] = "value"
+    order: ClassVar[str]
+
     def __init__(self, table: Table, one: Property, ident: int, name: str) -> None:
         self.table = table
         self.property = one
@@ -68,6 +75,27 @@ class _Side:
             return self.table.store.connection.direct(sql, (owner,)).fetchall()
         except SQLITE_ERRORS as error:
             raise storage_error(error, self.table.store.path) from error
+
+    def linked_rows(self, owners: Sequence[int]) -> list[int]:
+        """Return the rows that the links of several owners lead to, as far as they are written."""
+        sql = f"SELECT DISTINCT value FROM {self.owner} WHERE owner IN (SELECT value FROM json_each(?)) AND value NOT NULL"
+        return [row for (row,) in self.execute(sql, (json.dumps(owners),))]
+
+    def contents(self, owners: Sequence[int]) -> Iterator[tuple[int, list[Any]]]:
+        """Yield the values (the entries, of dictionaries) of several owners, in the order of these, as far as written.
+
+        Owners that have none are left out. No more than what one of them has is in memory.
+        """
+        sql = (
+            f"SELECT owner, {self.shown_columns} FROM {self.owner} WHERE owner IN (SELECT value FROM json_each(?))"
+            f" ORDER BY owner, {self.order}"
+        )
+        for owner, rows in groupby(self.execute(sql, (json.dumps(owners),)), key=itemgetter(0)):
+            yield owner, [self.shown(one[1] if len(one) == 2 else one[1:]) for one in rows]
+
+    def shown(self, raw: Any) -> Any:
+        """Return what a stored value stands for."""
+        return raw
 
     def is_new(self, owner: int) -> bool:
         """Return whether the owner was created in this transaction and is not written yet."""
@@ -97,6 +125,8 @@ class ListTable(_Side):
     """A list property. Indices count dangling links too, as on the wire (merge.md §2.5)."""
 
     __slots__ = ("_inserts", "_positions")
+
+    order = "pos"
 
     def __init__(self, table: Table, one: Property, ident: int, name: str) -> None:
         super().__init__(table, one, ident, name)
@@ -243,6 +273,8 @@ class SetTable(_Side):
 
     __slots__ = ("_null",)
 
+    order = "value"
+
     def __init__(self, table: Table, one: Property, ident: int, name: str) -> None:
         super().__init__(table, one, ident, name)
         self._null: SqlValue = b"" if one.type in (PropertyType.STRING, PropertyType.MIXED) else ""
@@ -252,7 +284,7 @@ class SetTable(_Side):
         found = self.rows(f"SELECT value FROM {self.owner} WHERE owner=? ORDER BY value", owner)
         return [self.shown(value) for (value,) in found]
 
-    def shown(self, raw: SqlValue) -> SqlValue:
+    def shown(self, raw: Any) -> Any:
         """Return the value of a stored member: null is part of a key, and stored as an empty value of another type."""
         null = self._null
         return None if raw == null and type(raw) is type(null) else raw
@@ -303,6 +335,9 @@ class DictionaryTable(_Side):
     """A dictionary property with string keys."""
 
     __slots__ = ()
+
+    shown_columns = "key, value"
+    order = "key"
 
     def items(self, owner: int) -> list[tuple[str, SqlValue]]:
         """Return all entries in the order of their keys."""

@@ -20,7 +20,7 @@ from hinterland.store.bulk import Bulk
 from hinterland.store.commits import CommitBoard
 from hinterland.store.connection import SQLITE_ERRORS, RealmConnection, shared, storage_error
 from hinterland.store.layout import connect
-from hinterland.store.side_table import ListTable, side_table
+from hinterland.store.side_table import DictionaryTable, ListTable, SetTable, side_table
 from hinterland.store.sqlform import SqlValue
 from hinterland.store.table import Column, Table, is_child
 from hinterland.store.touched import TouchedRows
@@ -54,6 +54,7 @@ class Store:
         self.tables: dict[str, Table] = {}
         self.slots: dict[int, tuple[Table, str]] = {}
         self.lists: list[ListTable] = []
+        self._awaiting: dict[str, list[tuple[Table, Column | ListTable | SetTable | DictionaryTable]]] = {}
         self._log_looks = 0
         self._log_changes = 0
         self._rows_version = -1  # the version whose row counters the tables have
@@ -291,41 +292,76 @@ class Store:
     def add_table(self, table: Table) -> None:
         """Take a class that the write transaction just made."""
         self.tables[table.schema.name] = table
-        self._wire()
+        self._take(table)
+        for column in table.columns.values():
+            self._place_column(table, column)
+        for side in table.sides.values():
+            self._place_side(table, side)
+        for owner, link in self._awaiting.pop(table.schema.name, ()):
+            self._connect(owner, link, table)
 
-    def change_schema(self, table: Table, properties: dict[str, Property]) -> None:
-        """Take new properties of a class that the write transaction just made."""
-        table.schema = ClassSchema(table.schema.name, table.schema.kind, table.schema.key, properties)
-        self._wire()
+    def add_property(self, table: Table, one: Property) -> None:
+        """Take a property that the write transaction just made, with its column or side table."""
+        table.schema = ClassSchema(
+            table.schema.name, table.schema.kind, table.schema.key, {**table.schema.properties, one.name: one}
+        )
+        self._take(table)
+        if one.name in table.columns:
+            self._place_column(table, table.columns[one.name])
+        else:
+            self._place_side(table, table.sides[one.name])
+
+    def _take(self, table: Table) -> None:
+        """Take a class as it is now."""
+        self.schema = Schema.of(one.schema for one in self.tables.values())
+        table.prepare()
 
     def _wire(self) -> None:
         """Derive what spans several tables."""
         self.schema = Schema.of(table.schema for table in self.tables.values())
-        sides = [side for table in self.tables.values() for side in table.sides.values()]
-        self.lists = [side for side in sides if isinstance(side, ListTable)]
+        self.lists = []
+        self._awaiting = {}
         for table in self.tables.values():
             table.prepare()
-            table.incoming_columns = []
-            table.incoming_sides = []
         for table in self.tables.values():
             for column in table.columns.values():
-                self.slots[column.id] = (table, column.property.name)
-                target = self.tables.get(column.property.target or "")
-                if target is None:
-                    continue
-                if is_child(column.property, target.schema.kind):
-                    table.children.append(column)
-                else:
-                    target.incoming_columns.append((table, column))
+                self._place_column(table, column)
             for side in table.sides.values():
-                self.slots[side.id] = (table, side.property.name)
-                target = self.tables.get(side.property.target or "")
-                if target is None:
-                    continue
-                if target.is_embedded:
-                    side.child = target
-                else:
-                    target.incoming_sides.append(side)
+                self._place_side(table, side)
+
+    def _place_column(self, table: Table, column: Column) -> None:
+        """Note where a single property is, and what it leads to."""
+        self.slots[column.id] = (table, column.property.name)
+        self._follow(table, column)
+
+    def _place_side(self, table: Table, side: ListTable | SetTable | DictionaryTable) -> None:
+        """Note where a collection is, and what it leads to."""
+        self.slots[side.id] = (table, side.property.name)
+        if isinstance(side, ListTable):
+            self.lists.append(side)
+        self._follow(table, side)
+
+    def _follow(self, table: Table, link: Column | ListTable | SetTable | DictionaryTable) -> None:
+        name = link.property.target
+        if name is None:
+            return
+        target = self.tables.get(name)
+        if target is None:
+            self._awaiting.setdefault(name, []).append((table, link))
+        else:
+            self._connect(table, link, target)
+
+    def _connect(self, table: Table, link: Column | ListTable | SetTable | DictionaryTable, target: Table) -> None:
+        """Note that a property leads to a class."""
+        if not isinstance(link, Column):
+            if target.is_embedded:
+                link.child = target
+            else:
+                target.incoming_sides.append(link)
+        elif is_child(link.property, target.schema.kind):
+            table.children.append(link)
+        else:
+            target.incoming_columns.append((table, link))
 
     def with_readable_names(self, plan: str) -> str:
         """Return SQLite's plan of a statement with full-text indices called by what they index."""

@@ -8,6 +8,7 @@ SQL; changes of other rows wait in `updates`, column by column. Both are written
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,6 +78,7 @@ class Table:
         self.is_embedded = schema.kind is ClassKind.EMBEDDED
         self.columns: dict[str, Column] = {}
         self.sides: dict[str, ListTable | SetTable | DictionaryTable] = {}
+        self.children: list[Column] = []
         self.incoming_columns: list[tuple[Table, Column]] = []
         self.incoming_sides: list[ListTable | SetTable | DictionaryTable] = []
         self.next_row = 1
@@ -106,12 +108,16 @@ class Table:
         self.find_all_sql = f"SELECT {key}, _row FROM {table} WHERE {key} IN ({marks})"
         self.find_null_sql = f"SELECT _row FROM {table} WHERE {key} IS NULL"
         self.key_sql = f"SELECT {key} FROM {table} WHERE _row=?"
+        self.keys_sql = f"SELECT _row, {key} FROM {table} WHERE _row IN (SELECT value FROM json_each(?))"
+        self.page_sql = (
+            f"SELECT {', '.join(['_row', key, *names])} FROM {table} WHERE _row IN (SELECT value FROM json_each(?))"
+            " ORDER BY _row"
+        )
         self.every_column = every
         self.exists_sql = f"SELECT 1 FROM {table} WHERE _row=?"
         self.update_sql: dict[int, str] = {}
         self.delete_sql = f"DELETE FROM {table} WHERE _row=?"
         self.hidden_key = bool(hidden)
-        self.children: list[Column] = []
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -189,6 +195,22 @@ class Table:
                 raise KeyError(row)
             raw = found[0]
         return key_from_sql(self.key_type, raw)
+
+    def keys_of(self, rows: Sequence[int]) -> dict[int, Key]:
+        """Return the keys of rows, live or tombstones, as far as they are written."""
+        assert self.key_type is not None
+        execute, wanted = self.store.connection.execute, json.dumps(rows)
+        found = execute(self.keys_sql, (wanted,)).fetchall()
+        if len(found) < len(rows):
+            sql = "SELECT row, key FROM _tombstones WHERE class=? AND row IN (SELECT value FROM json_each(?))"
+            found += execute(sql, (self.id, wanted)).fetchall()
+        return {row: key_from_sql(self.key_type, raw) for row, raw in found}
+
+    def values_of(self, names: Sequence[str], rows: Sequence[int]) -> list[tuple[Any, ...]]:
+        """Return what some rows have in some properties, as far as it is written."""
+        columns = ", ".join(quote(self.columns[name].name) for name in names)
+        sql = f"SELECT {columns} FROM {quote(self.name)} WHERE _row IN (SELECT value FROM json_each(?))"
+        return self.store.connection.execute(sql, (json.dumps(rows),)).fetchall()
 
     def is_empty(self) -> bool:
         """Return whether the class has no live object."""

@@ -7,7 +7,7 @@ together or not at all (invariants I3, I4, I6).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -16,7 +16,7 @@ from hinterland.errors import CommitError, SchemaError, StorageError
 from hinterland.schema.types import ClassSchema, Property
 from hinterland.store import text_index
 from hinterland.store.layout import class_table_sql, column_sql, quote, side_table_sql
-from hinterland.store.side_table import side_table
+from hinterland.store.side_table import DictionaryTable, ListTable, SetTable, side_table
 from hinterland.store.sqlform import SqlValue
 from hinterland.store.table import Column, Table
 from hinterland.values import ClassKind, CollectionType, PropertyType
@@ -169,16 +169,30 @@ class WriteTransaction:
 
     # -- schema ----------------------------------------------------------------------------------
 
-    def add_class(self, name: str, kind: ClassKind, key: Property | None, *, key_type: PropertyType | None) -> Table:
-        """Add a class; `key` is its primary key property, None for embedded and key-less ones.
+    def add_class(
+        self,
+        name: str,
+        kind: ClassKind,
+        key: Property | None,
+        *,
+        key_type: PropertyType | None,
+        properties: Sequence[Property] = (),
+    ) -> Table:
+        """Add a class.
 
-        `key_type` is GLOBAL_KEY for key-less classes and None for embedded ones.
+        Args:
+            name: Its name.
+            kind: What kind of class it is.
+            key: Its primary key property, None for embedded and key-less ones.
+            key_type: The key's type; GLOBAL_KEY for key-less classes, None for embedded ones.
+            properties: Others that are known now, which is much quicker than to add them later. Classes that they
+                link to may be added afterwards.
         """
         store = self.store
         if name in store.tables:
             raise SchemaError(f"class {name} exists already")
         self.flush()
-        table_name = _free_table_name(name, store)
+        table_name = _free_table_name(name, _table_names(store))
         self.has_changed_schema = True
         cursor = self.connection.execute(
             "INSERT INTO _classes(name, table_name, kind, key, key_type) VALUES(?,?,?,?,?)",
@@ -191,8 +205,8 @@ class WriteTransaction:
             ),
         )
         assert cursor.lastrowid is not None
-        properties = {} if key is None else {key.name: key}
-        schema = ClassSchema(name, kind, None if key is None else key.name, properties)
+        every = {one.name: one for one in ((key, *properties) if key is not None else properties)}
+        schema = ClassSchema(name, kind, None if key is None else key.name, every)
         table = Table(store, cursor.lastrowid, schema, table_name, key.type if key is not None else key_type)
         key_column = None
         if key is not None:
@@ -201,10 +215,28 @@ class WriteTransaction:
             key_column = key.name
         elif kind is not ClassKind.EMBEDDED:
             key_column = "_key"
-        for statement in class_table_sql(schema, table_name, key_column):
-            self.connection.execute(statement)
+        self._make_tables(table, key_column, properties)
         store.add_table(table)
         return table
+
+    def _make_tables(self, table: Table, key_column: str | None, properties: Sequence[Property]) -> None:
+        """Make the table of a class, with side tables for its collections."""
+        columns: list[Column] = []
+        others: list[str] = []
+        taken = _table_names(self.store) | {table.name.lower()}
+        for one in properties:
+            if one.collection is CollectionType.SINGLE:
+                columns.append(self._new_column(table, one))
+            else:
+                side = self._new_side(table, one, taken)
+                taken.add(side.name.lower())
+                others += side_table_sql(side.name, one)
+        defined = [(column.name, column.property) for column in columns]
+        for statement in (*class_table_sql(table.schema, table.name, key_column, defined), *others):
+            self.connection.execute(statement)
+        for column in columns:
+            if column.property.full_text:
+                text_index.create(self.connection, column.id, table.name, column.name)
 
     def add_property(self, class_name: str, one: Property) -> None:
         """Add a property to a class; existing objects get its default."""
@@ -213,21 +245,28 @@ class WriteTransaction:
         self.flush()
         self.has_changed_schema = True
         if one.collection is CollectionType.SINGLE:
-            taken = {column.name.lower() for column in table.columns.values()}
-            place = _free_name(one.name, taken | {"_row", "_owner", "_slot", "_key"})
-            ident = self._save_property(table, one, place)
-            for statement in column_sql(table.name, place, one):
+            column = self._new_column(table, one)
+            for statement in column_sql(table.name, column.name, one):
                 self.connection.execute(statement)
-            table.columns[one.name] = Column(one, ident, place, len(table.columns))
             if one.full_text:
-                text_index.create(self.connection, ident, table.name, place)
+                text_index.create(self.connection, column.id, table.name, column.name)
         else:
-            place = _free_table_name(f"{table.name}.{one.name}", store)
-            ident = self._save_property(table, one, place)
-            for statement in side_table_sql(place, one):
+            side = self._new_side(table, one, _table_names(store))
+            for statement in side_table_sql(side.name, one):
                 self.connection.execute(statement)
-            table.sides[one.name] = side_table(table, one, ident, place)
-        store.change_schema(table, {**table.schema.properties, one.name: one})
+        store.add_property(table, one)
+
+    def _new_column(self, table: Table, one: Property) -> Column:
+        taken = {column.name.lower() for column in table.columns.values()}
+        place = _free_name(one.name, taken | {"_row", "_owner", "_slot", "_key"})
+        ident = self._save_property(table, one, place)
+        column = table.columns[one.name] = Column(one, ident, place, len(table.columns))
+        return column
+
+    def _new_side(self, table: Table, one: Property, taken: set[str]) -> ListTable | SetTable | DictionaryTable:
+        place = _free_table_name(f"{table.name}.{one.name}", taken)
+        side = table.sides[one.name] = side_table(table, one, self._save_property(table, one, place), place)
+        return side
 
     def set_indexed(self, class_name: str, name: str, *, indexed: bool) -> None:
         """Add or drop the index of a single property; not part of what is synchronised."""
@@ -349,8 +388,12 @@ def _free_name(wanted: str, taken: set[str]) -> str:
     return name
 
 
-def _free_table_name(wanted: str, store: Store) -> str:
+def _table_names(store: Store) -> set[str]:
+    """Return the names of all tables of classes and collections, as SQLite compares them."""
+    names = {table.name.lower() for table in store.tables.values()}
+    return names | {side.name.lower() for table in store.tables.values() for side in table.sides.values()}
+
+
+def _free_table_name(wanted: str, taken: set[str]) -> str:
     """Return a table name that neither the file's own tables nor SQLite's have."""
-    taken = {table.name.lower() for table in store.tables.values()}
-    taken |= {side.name.lower() for table in store.tables.values() for side in table.sides.values()}
     return _free_name("~" + wanted if wanted.lower().startswith(("_", "sqlite_")) else wanted, taken)

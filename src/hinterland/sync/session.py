@@ -188,9 +188,9 @@ class _Entry:
         OpenFile.let_off(self.driver.path, self.end)
 
     def end(self) -> None:
-        """End the session from another thread, and wait for it."""
+        """End the session from another thread, and wait for it a while."""
         self.is_ending = True
-        background_loop().submit(self.stop()).result(STOP_WAIT_S)
+        concurrent.futures.wait([background_loop().submit(self.stop())], STOP_WAIT_S)
 
 
 class SessionRegistry:

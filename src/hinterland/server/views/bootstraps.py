@@ -9,13 +9,12 @@ Source: spec flx.md §1.8, §1.12 B, §2.3, §2.4.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import Final, overload
+from typing import Final, TypeAlias, overload
 
-from hinterland.changeset.encoder import encode
+from hinterland.changeset.encoder import ChangesetStream, encode
 from hinterland.changeset.instructions import Changeset, EraseObject, Instruction
 from hinterland.permissions.masking import masked
 from hinterland.permissions.upload import ObjectName
@@ -26,17 +25,20 @@ from hinterland.server.views.field_changes import field_changes, field_instructi
 from hinterland.server.views.groups import Groups
 from hinterland.server.views.spool import Spool
 from hinterland.store.contents import add_table, creation_instructions, schema_instructions
+from hinterland.store.creations import Creations, pages
 from hinterland.store.server_history import SERVER_IDENT
 from hinterland.store.store import Store
+from hinterland.values import Key
 
 __all__ = ["BootstrapContent", "bootstrap_content", "bootstrap_parts"]
 
 CHANGESET_BYTES: Final = 100 * 1024
 """About so much a changeset of a bootstrap holds; clients take 16 MiB at most."""
 
-INSTRUCTION_BYTES: Final = 24
 PART_BYTES_MAX: Final = 1024 * 1024
-MOVES_PER_CHUNK: Final = 5_000
+
+HiddenOf: TypeAlias = Callable[[str], frozenset[str]]
+"""Gives the hidden properties of a class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +111,14 @@ def bootstrap_content(
     content = BootstrapContent(Spool(folder), Spool(folder))
     if with_schema:
         content.changesets.append(encode(Changeset(schema_instructions(store.schema))))
-    rows = chain(
-        ((name, _row_in(store, groups, new, name)) for name in again),
-        *(
-            _difference(store, groups, class_name, old, new, again)
-            for class_name in sorted(groups.seen_classes({*old, *new}))
-        ),
-    )
-    sent = _noting(_instructions(store, rows, is_hidden), content.moved, 1)  # that it is erased
+    making = _Making(store, groups, content, hidden_of(is_hidden))
+    for name in again:
+        making.send(name, _row_in(store, groups, new, name))
+    for class_name in sorted(groups.seen_classes({*old, *new})):
+        making.change_view(class_name, old, new, again)
     if was_hidden != is_hidden:
-        changed = _changed_fields(store, groups, old, new, again, was_hidden, is_hidden)
-        sent = chain(sent, _noting(changed, content.moved))
-    for changeset in _encoded(sent):
-        content.changesets.append(changeset)
+        making.change_fields(old, new, again, hidden_of(was_hidden))
+    making.end()
     if not content.changesets:
         # There must be one changeset at least (flx.md §0 rule 2); with no class at all it is an empty one.
         filler = _filler(store)
@@ -153,41 +150,78 @@ def bootstrap_parts(
     return parts
 
 
-def _noting(
-    objects: Iterable[list[Instruction]], moved: Spool, count: int | None = None
-) -> Iterator[list[Instruction]]:
-    """Pass on what is sent of objects, and note what merging must know: the first `count` instructions of each."""
-    noted: list[Instruction] = []
-    for instructions in objects:
-        noted += instructions[:count]
-        if len(noted) >= MOVES_PER_CHUNK:
-            moved.append(encode(Changeset(noted)))
-            noted = []
-        yield instructions
-    if noted:
-        moved.append(encode(Changeset(noted)))
+class _Making:
+    """Makes the content of a bootstrap."""
 
+    def __init__(self, store: Store, groups: Groups, content: BootstrapContent, hidden: HiddenOf) -> None:
+        self._store = store
+        self._groups = groups
+        self._hidden = hidden
+        self._sent = ChangesetStream(content.changesets.append, CHANGESET_BYTES)
+        self._moved = ChangesetStream(content.moved.append, CHANGESET_BYTES)
 
-def _difference(
-    store: Store,
-    groups: Groups,
-    class_name: str,
-    old: Collection[int],
-    new: Collection[int],
-    known: Container[ObjectName],
-) -> Iterator[tuple[ObjectName, int | None]]:
-    """Return the objects of a class that leave (without a row) and that enter (with one), but for those `known`."""
-    one, other = _seen_sql(groups, class_name, old), _seen_sql(groups, class_name, new)
-    if one == other:
-        return
-    table, execute = store.tables[class_name], store.connection.execute
-    for first, second, is_there in ((one, other, False), (other, one, True)):
-        if first is None:
-            continue
-        for (row,) in execute(first if second is None else f"{_whole(first)} EXCEPT {_whole(second)}"):
-            name = ObjectName(class_name, table.key_of(row))
-            if name not in known:
-                yield name, row if is_there else None
+    def end(self) -> None:
+        """Hand on what is still to be."""
+        self._sent.end()
+        self._moved.end()
+
+    def send(self, name: ObjectName, row: int | None) -> None:
+        """Send an object as it is; without a row, take it away."""
+        made = [] if row is None else creation_instructions(self._store, *name, row)
+        self._sent.add([EraseObject(*name), *masked(Changeset(made), self._hidden)])
+        self._note_moved(*name)
+
+    def change_view(
+        self, class_name: str, old: Collection[int], new: Collection[int], known: Container[ObjectName]
+    ) -> None:
+        """Take away the objects of a class that leave, and send those that enter, but for those `known`."""
+        before, after = (_seen_sql(self._groups, class_name, view) for view in (old, new))
+        if before == after:
+            return
+
+        def is_known(key: Key) -> bool:
+            return (class_name, key) in known
+
+        for page in self._pages(before, after):
+            for key in self._store.tables[class_name].keys_of(page).values():
+                if not is_known(key):
+                    self._sent.writer.erase_object(class_name, key)
+                    self._note_moved(class_name, key)
+        creations = Creations(self._store, class_name, self._hidden(class_name))
+        for page in self._pages(after, before):
+            for key in creations.write(page, self._sent, is_known):
+                self._note_moved(class_name, key)
+
+    def change_fields(
+        self, old: Collection[int], new: Collection[int], known: Container[ObjectName], was_hidden: HiddenOf
+    ) -> None:
+        """Show and hide properties of the objects that are in both views, but for those `known`."""
+        classes = sorted(self._groups.seen_classes(old) & self._groups.seen_classes(new))
+        for class_name, change in field_changes(classes, was_hidden, self._hidden).items():
+            table = self._store.tables[class_name]
+            one, other = _seen_sql(self._groups, class_name, old), _seen_sql(self._groups, class_name, new)
+            if one is None or other is None:
+                continue
+            for (row,) in self._store.connection.execute(f"{_whole(one)} INTERSECT {_whole(other)}"):
+                name = ObjectName(class_name, table.key_of(row))
+                if name not in known:
+                    changed = field_instructions(self._store, *name, row, change)
+                    for stream in (self._sent, self._moved):
+                        stream.add(changed)
+                        stream.pause()
+
+    def _note_moved(self, class_name: str, key: Key) -> None:
+        """Note what merging must know of an object: that it was erased, whatever came then."""
+        self._moved.writer.erase_object(class_name, key)
+        self._moved.pause()
+        self._sent.pause()
+
+    def _pages(self, one: str | None, other: str | None) -> Iterator[list[int]]:
+        """Yield the rows that one SELECT gives and another does not, by the page."""
+        if one is None:
+            return iter(())
+        sql = one if other is None else f"{_whole(one)} EXCEPT {_whole(other)}"
+        return pages(self._store.connection.execute(sql))
 
 
 def _seen_sql(groups: Groups, class_name: str, numbers: Collection[int]) -> str | None:
@@ -211,54 +245,3 @@ def _row_in(store: Store, groups: Groups, view: Collection[int], name: ObjectNam
 def _filler(store: Store) -> list[Instruction]:
     """Return an instruction that does nothing: a class that every client has is added again."""
     return [add_table(one) for one in list(store.schema)[:1]]
-
-
-def _instructions(
-    store: Store, rows: Iterable[tuple[ObjectName, int | None]], is_hidden: str
-) -> Iterator[list[Instruction]]:
-    hidden = hidden_of(is_hidden)
-    for name, row in rows:
-        erase = EraseObject(*name)
-        if row is None:
-            yield [erase]
-        else:
-            made = creation_instructions(store, name.class_name, name.key, row)
-            yield [erase, *(masked(Changeset(made), hidden).instructions if is_hidden else made)]
-
-
-def _changed_fields(
-    store: Store,
-    groups: Groups,
-    old: Collection[int],
-    new: Collection[int],
-    known: Container[ObjectName],
-    was_hidden: str,
-    is_hidden: str,
-) -> Iterator[list[Instruction]]:
-    """Return what shows and hides properties of the objects that are in both views, but for those `known`."""
-    classes = sorted(groups.seen_classes(old) & groups.seen_classes(new))
-    for class_name, change in field_changes(classes, hidden_of(was_hidden), hidden_of(is_hidden)).items():
-        table = store.tables[class_name]
-        one, other = _seen_sql(groups, class_name, old), _seen_sql(groups, class_name, new)
-        if one is None or other is None:
-            continue
-        for (row,) in store.connection.execute(f"{_whole(one)} INTERSECT {_whole(other)}"):
-            name = ObjectName(class_name, table.key_of(row))
-            if name not in known:
-                yield field_instructions(store, class_name, name.key, row, change)
-
-
-def _encoded(objects: Iterable[list[Instruction]]) -> Iterator[bytes]:
-    """Encode many objects, several to a changeset."""
-    batch: list[Instruction] = []
-    size = 0
-    for instructions in objects:
-        batch += instructions
-        for one in instructions:
-            value = getattr(one, "value", None)
-            size += INSTRUCTION_BYTES + (len(value) if isinstance(value, str | bytes) else 0)
-        if size >= CHANGESET_BYTES:
-            yield encode(Changeset(batch))
-            batch, size = [], 0
-    if batch:
-        yield encode(Changeset(batch))
