@@ -137,7 +137,7 @@ def main() -> None:
                 client.ask(json.dumps({"Item": f"({form(which)})"}))
                 spent += time.process_time() - begin
                 client.acknowledge()
-                for group in client.session.groups:
+                for group in client.groups:
                     realm.listeners.setdefault(group, []).append(client)
                 clients.append(client)
             report.add(f"{name}: subscribe", spent * 1000 / SUBSCRIPTIONS, "ms")

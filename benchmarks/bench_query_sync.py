@@ -1,4 +1,4 @@
-"""What views cost the server: commits among many subscriptions, bootstraps, disk per subscriber.
+"""What views cost the server: uploads, commits among many subscriptions, bootstraps, disk per subscriber.
 
 No sockets: the realm's file and the session machines are driven in this process, so that only the server's
 own work is measured.
@@ -11,7 +11,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.arguments import parser
@@ -29,7 +29,7 @@ from hinterland.changeset.instructions import (
 )
 from hinterland.permissions.subject import Subject
 from hinterland.permissions.system_classes import SYSTEM_QUERIES
-from hinterland.protocol.messages import FlexibleBind, FlexibleIdent, QueryChange, Upload, UploadEntry
+from hinterland.protocol.messages import Bind, FlexibleBind, FlexibleIdent, Ident, QueryChange, Upload, UploadEntry
 from hinterland.protocol.server_connection import ServerConnection
 from hinterland.protocol.server_flexible_session import FlexibleSession
 from hinterland.protocol.server_requests import CloseSession, OpenRealm
@@ -61,15 +61,23 @@ SCHEMA: list[Instruction] = [
 ]
 
 
-class Client:
-    """One session in flexible mode."""
+EVERYTHING = '{"Dept":"(TRUEPREDICATE)","Item":"(TRUEPREDICATE)","Note":"(TRUEPREDICATE)"}'
+BATCH = 5_000
+UPLOAD_RATIO_MAX = 1.5
+
+
+class FullClient:
+    """One session that synchronises all of a realm."""
+
+    is_flexible = False
 
     def __init__(self, realm: Realm, user: str = ADMIN) -> None:
         self.realm = realm
-        self.machine = ServerConnection(is_flexible=True, path="/shared/x", user=user)
-        self.machine.receive_message(FlexibleBind(1, need_ident=True))
+        self.machine = ServerConnection(is_flexible=self.is_flexible, path="/shared/x", user=user)
+        self.machine.receive_message(
+            FlexibleBind(1, need_ident=True) if self.is_flexible else Bind(1, "/shared/x", need_ident=True)
+        )
         (opened,) = self.machine.take_requests()
-        assert isinstance(opened.session, FlexibleSession)
         self.session = opened.session
         self.session.realm_opened()
         (job,) = self.machine.take_requests()
@@ -77,19 +85,17 @@ class Client:
         assert isinstance(grant, FileIdent)
         deliver(job, grant)  # type: ignore[arg-type]
         self.version = 10
-        self.query_version = 0
-        self.machine.receive_message(FlexibleIdent(1, grant.ident, grant.salt))
+        ident = FlexibleIdent if self.is_flexible else Ident
+        self.machine.receive_message(ident(1, grant.ident, grant.salt))
         realm.exchange([self])
 
-    def ask(self, query: str) -> None:
-        self.query_version += 1
-        self.machine.receive_message(QueryChange(1, self.query_version, query))
-        self.realm.exchange([self])
-
     def upload(self, instructions: Iterable[Instruction]) -> None:
+        self.send(encode(Changeset(list(instructions))))
+
+    def send(self, data: bytes) -> None:
+        """Upload a changeset that is encoded already."""
         self.version += 1
         at = self.session.server_version_sent
-        data = encode(Changeset(list(instructions)))
         entry = UploadEntry(self.version, at, self.version, 0, data)
         self.machine.receive_message(Upload(1, self.version, at, at, (entry,)))
         self.realm.exchange([self])
@@ -98,6 +104,26 @@ class Client:
         at = self.session.server_version_sent
         self.version += 1
         self.machine.receive_message(Upload(1, self.version, at, at))
+        self.realm.exchange([self])
+
+
+class Client(FullClient):
+    """One session in flexible mode."""
+
+    is_flexible = True
+
+    def __init__(self, realm: Realm, user: str = ADMIN) -> None:
+        self.query_version = 0
+        super().__init__(realm, user)
+
+    @property
+    def groups(self) -> Collection[int]:
+        assert isinstance(self.session, FlexibleSession)
+        return self.session.groups
+
+    def ask(self, query: str) -> None:
+        self.query_version += 1
+        self.machine.receive_message(QueryChange(1, self.query_version, query))
         self.realm.exchange([self])
 
 
@@ -118,7 +144,7 @@ class Realm:
         )
         self.listeners: dict[int, list[Client]] = {}
 
-    def exchange(self, clients: list[Client]) -> None:
+    def exchange(self, clients: Sequence[FullClient]) -> None:
         """Carry out what the sessions of some clients want, until they want no more."""
         while clients:
             jobs = []
@@ -146,26 +172,29 @@ class Realm:
         return self.path.stat().st_size
 
 
+def depts() -> Iterable[Instruction]:
+    for key in range(DEPTS):
+        yield CreateObject("Dept", key)
+        yield Update("Dept", key, "name", [], f"d{key}")
+
+
+def items(keys: Iterable[int], owners: int) -> Iterable[Instruction]:
+    for key in keys:
+        yield CreateObject("Item", key)
+        yield Update("Item", key, "owner", [], f"u{key % owners}")
+        yield Update("Item", key, "n", [], key % 1000)
+        yield Update("Item", key, "dept", [], Link("Dept", key % DEPTS))
+
+
 def fill(realm: Realm, objects: int, owners: int) -> Client:
     """Make the writer and the objects."""
     writer = Client(realm)
     writer.upload(SCHEMA)
-    writer.ask('{"Dept":"(TRUEPREDICATE)","Item":"(TRUEPREDICATE)","Note":"(TRUEPREDICATE)"}')
-    writer.upload(
-        one for key in range(DEPTS) for one in (CreateObject("Dept", key), Update("Dept", key, "name", [], f"d{key}"))
-    )
+    writer.ask(EVERYTHING)
+    writer.upload(depts())
     writer.upload(Update("Dept", key, "above", [], Link("Dept", key // 10)) for key in range(DEPTS))
-    for begin in range(0, objects, 5_000):
-        writer.upload(
-            one
-            for key in range(begin, min(begin + 5_000, objects))
-            for one in (
-                CreateObject("Item", key),
-                Update("Item", key, "owner", [], f"u{key % owners}"),
-                Update("Item", key, "n", [], key % 1000),
-                Update("Item", key, "dept", [], Link("Dept", key % DEPTS)),
-            )
-        )
+    for begin in range(0, objects, BATCH):
+        writer.upload(items(range(begin, min(begin + BATCH, objects)), owners))
     for begin in range(0, objects, 5_000 * NOTED):
         writer.upload(
             one
@@ -194,6 +223,38 @@ def commits(realm: Realm, writer: Client, objects: int, owners: int, *, with_lin
     return statistics.mean(spent) * 1000, fan_out / COMMITS
 
 
+def uploads(report: Report, objects: int) -> None:
+    """Upload objects into a fully synchronised realm and into query-based ones."""
+    keys = [range(begin, min(begin + BATCH, objects)) for begin in range(0, objects, BATCH)]
+    parts = [encode(Changeset(list(items(some, 10)))) for some in keys]
+    full_s = 0.0
+    kinds: tuple[tuple[str, type[FullClient], int], ...] = (
+        ("a fully synchronised realm", FullClient, 0),
+        ("a query-based realm", Client, 0),
+        ("one with 10 subscriptions by owner", Client, 10),
+    )
+    for name, kind, subscriptions in kinds:
+        with tempfile.TemporaryDirectory() as directory:
+            realm = Realm(Path(directory))
+            writer = kind(realm)
+            writer.upload(SCHEMA)
+            writer.upload(depts())
+            if isinstance(writer, Client):
+                writer.ask(EVERYTHING)
+            for number in range(subscriptions):
+                client = Client(realm)
+                client.ask(json.dumps({"Item": f'(owner == "u{number}")'}))
+                client.acknowledge()
+            begin = time.process_time()
+            for part in parts:
+                writer.send(part)
+            spent = time.process_time() - begin
+            realm.file.close()
+        target = full_s * UPLOAD_RATIO_MAX if full_s and not subscriptions else None
+        report.add(f"CPU to upload {objects:,} objects into {name}", spent, "s", target)
+        full_s = full_s or spent
+
+
 def measure(
     report: Report,
     name: str,
@@ -217,7 +278,7 @@ def measure(
             client = Client(realm)
             client.ask(query(number))
             client.acknowledge()
-            for group in client.session.groups:
+            for group in client.groups:
                 realm.listeners.setdefault(group, []).append(client)
             clients.append(client)
         report.add(f"{name}: CPU to subscribe", (time.process_time() - begin) * 1000 / count, "ms")
@@ -258,7 +319,7 @@ def permissions(report: Report, objects: int, count: int) -> None:
             client = Client(realm, f"u{number}")
             client.ask('{"Item":"TRUEPREDICATE"}')
             client.acknowledge()
-            for group in client.session.groups:
+            for group in client.groups:
                 realm.listeners.setdefault(group, []).append(client)
             clients.append(client)
         name = f"{count:,} users who see what lists let them"
@@ -363,6 +424,7 @@ def main() -> None:
     def owner(number: int) -> str:
         return json.dumps({"Item": f'(owner == "u{number}")'})
 
+    uploads(report, objects)
     few = measure(report, "10 subscriptions by owner", objects, 10, owner)
     measure(report, f"{count:,} subscriptions by owner", objects, count, owner, few * 3)
     measure(report, "1,000 subscriptions of 50 shapes", min(objects, 20_000), 1_000, shaped)

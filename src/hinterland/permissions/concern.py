@@ -51,6 +51,8 @@ class Concern:
 
 _EVERYONE: Final = Concern(everyone=True)
 _SCHEMA: Final = (AddTable, AddColumn, EraseTable, EraseColumn)
+_SCHEMA_KINDS: Final[frozenset[type]] = frozenset(_SCHEMA)
+_SYSTEM_NAMES: Final = frozenset(SYSTEM_CLASSES.classes)
 
 
 def concern_of(changeset: Changeset, general: Collection[Key] = ()) -> Concern | None:
@@ -63,11 +65,11 @@ def concern_of(changeset: Changeset, general: Collection[Key] = ()) -> Concern |
     roles: set[str] = set()
     users: set[str] = set()
     mentioned: set[str] = set()
+    if not _SCHEMA_KINDS.isdisjoint(map(type, changeset.instructions)):
+        return _EVERYONE
     for one in changeset.instructions:
-        if isinstance(one, _SCHEMA):
-            return _EVERYONE
         name = one.class_name
-        if name not in SYSTEM_CLASSES:
+        if name not in _SYSTEM_NAMES or isinstance(one, _SCHEMA):
             continue
         if name in (CLASS, REALM) or (name == PERMISSION and one.key in general):
             return _EVERYONE

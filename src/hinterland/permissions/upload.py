@@ -135,9 +135,7 @@ class UploadCheck:
         self.schema_refusal = self._refused_schema(state, self._changeset.instructions)
         if policy.is_unrestricted or self.schema_refusal is not None:
             return
-        for one in self._changeset.instructions:
-            if not isinstance(one, _SCHEMA):
-                self._enter(one)
+        self._enter(self._changeset.instructions)
         for name, change in self._changes.items():
             change.exists = state.exists(*name)
             if not self._may_before(state, name, change):
@@ -151,8 +149,8 @@ class UploadCheck:
             state: The realm with them.
             applied: What was applied, if the caller left out more than what was refused here.
         """
-        if applied is not None:
-            names = {(one.class_name, one.key) for one in applied.instructions if not isinstance(one, _SCHEMA)}
+        if applied is not None and applied is not self._changeset:
+            names = {(one.class_name, one.key) for one in applied.instructions if type(one) not in _SCHEMA_KINDS}  # type: ignore[union-attr]
             self._changes = {name: change for name, change in self._changes.items() if name in names}
         count = len(self.refused)
         for name, change in self._changes.items():
@@ -164,20 +162,28 @@ class UploadCheck:
     def _refuse(self, name: ObjectName) -> None:
         self.refused[name] = refusal_reason(*name)
 
-    def _enter(self, one: Any) -> None:
-        change = self._changes.setdefault(ObjectName(one.class_name, one.key), _Change())
-        if isinstance(one, CreateObject):
-            change.creates = True
-        elif isinstance(one, EraseObject):
-            change.erases = True
-        else:
-            change.edits.append(one)
+    def _enter(self, instructions: Iterable[Any]) -> None:
+        change = _Change()
+        last_class, last_key = "", object()  # consecutive instructions mostly change one object
+        for one in instructions:
+            kind = type(one)
+            if kind in _SCHEMA_KINDS:
+                continue
+            if one.key is not last_key or one.class_name != last_class:
+                last_class, last_key = one.class_name, one.key
+                change = self._changes.setdefault(ObjectName(last_class, last_key), _Change())
+            if kind is CreateObject:
+                change.creates = True
+            elif kind is EraseObject:
+                change.erases = True
+            else:
+                change.edits.append(one)
 
     # -- schema ----------------------------------------------------------------------------------
 
     def _refused_schema(self, state: AccessState, instructions: Iterable[Instruction]) -> str | None:
         added: set[str] = set()
-        for one in instructions:
+        for one in [one for one in instructions if type(one) in _SCHEMA_KINDS]:
             if isinstance(one, EraseTable | EraseColumn):
                 return f"Invalid schema change (UPLOAD): clients cannot remove {_what(one)}"
             if isinstance(one, AddTable):
@@ -369,6 +375,7 @@ def _linked(one: PathInstruction) -> Link | None:
 
 
 _SCHEMA: Final = (AddTable, AddColumn, EraseTable, EraseColumn)
+_SCHEMA_KINDS: Final[frozenset[type]] = frozenset(_SCHEMA)
 
 
 def schema_refusal(what: str) -> str:

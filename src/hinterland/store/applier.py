@@ -12,7 +12,7 @@ Source: spec merge.md part 2.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 from uuid import UUID
 
@@ -85,6 +85,7 @@ def apply(transaction: WriteTransaction, changeset: Changeset) -> None:
     applier = _Applier(transaction, changeset)
     handlers = applier.handlers
     update = applier.update
+    applier.look_up(changeset.instructions)
     try:
         for instruction in changeset.instructions:
             if type(instruction) is Update:
@@ -108,6 +109,11 @@ def bad(instruction: Instruction, reason: str) -> NoReturn:
     if path:
         where += "".join(f"[{step!r}]" for step in path)
     raise BadChangesetError(f"{where}: {reason}")
+
+
+def _is_fit(key: Key, key_type: PropertyType | None) -> bool:
+    """Return whether a key is of a type; those with other characters than ASCII are left to be looked at."""
+    return _KEY_TYPES.get(type(key)) is key_type and (type(key) is not str or key.isascii())
 
 
 class _Applier:
@@ -224,6 +230,19 @@ class _Applier:
         self.tables = self.store.tables
 
     # -- objects ---------------------------------------------------------------------------------
+
+    def look_up(self, instructions: Sequence[Instruction]) -> None:
+        """Look up many objects at once that will be asked for one by one: those to be created, and those linked to."""
+        by_class: dict[str, set[Key]] = {}
+        for one in instructions:
+            if type(one) is CreateObject:
+                by_class.setdefault(one.class_name, set()).add(one.key)
+            elif (type(one) is Update or type(one) is ArrayInsert) and type(one.value) is Link:
+                by_class.setdefault(one.value.class_name, set()).add(one.value.key)
+        for class_name, keys in by_class.items():
+            table = self.tables.get(class_name)
+            if table is not None and not self._was_empty(table):
+                table.find_all([key for key in keys if _is_fit(key, table.key_type)])
 
     def create_object(self, it: CreateObject) -> None:
         table = self.tables.get(it.class_name)

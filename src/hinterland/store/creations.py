@@ -22,9 +22,6 @@ from hinterland.values import Key, Link, PropertyType
 __all__ = ["Creations", "pages"]
 
 ROWS_PER_PAGE: Final = 500
-BYTES_AT_ONCE: Final = 4 * 1024 * 1024
-"""If the objects of a page take more, it is read in parts."""
-PARTS: Final = 8
 
 
 def pages(rows: Iterable[tuple[int]]) -> Iterator[list[int]]:
@@ -68,11 +65,10 @@ class Creations:
         self._store = store
         self._class_name = class_name
         table = self._table = store.tables[class_name]
+        self._key_at = -1 if table.key_column is None else table.key_column.index
         columns = [one for one in table.order if one is not table.key_column and one.property.name not in hidden]
         self._columns = [_Place.of(one, is_child=one in table.children) for one in columns]
         self._sides = {name: side for name, side in table.sides.items() if name not in hidden}
-        self._first = 2 if table.hidden_key else 1  # where the single properties begin in what is read
-        self._key_at = 1 if table.key_column is None else self._first + table.key_column.index
 
     def write(self, page: Sequence[int], stream: ChangesetStream, is_left_out: Callable[[Key], bool]) -> Iterator[Key]:
         """Write the objects of some rows; yield the key of each when it has been written.
@@ -82,33 +78,21 @@ class Creations:
             stream: Where to.
             is_left_out: Asked for each key.
         """
-        for part in self._parts(page):
-            yield from self._write(part, stream, is_left_out)
-
-    def _parts(self, page: Sequence[int]) -> Iterator[Sequence[int]]:
-        """Yield some rows: all at once, unless they are large."""
-        if len(page) <= 1 or self._table.bytes_of(page) <= BYTES_AT_ONCE:
-            yield page
-            return
-        count = -(-len(page) // PARTS)
-        for start in range(0, len(page), count):
-            yield from self._parts(page[start : start + count])
-
-    def _write(self, page: Sequence[int], stream: ChangesetStream, is_left_out: Callable[[Key], bool]) -> Iterator[Key]:
-        table, class_name, first, key_at = self._table, self._class_name, self._first, self._key_at
+        table, class_name = self._table, self._class_name
         assert table.key_type is not None
-        images = self._store.connection.execute(table.page_sql, (json.dumps(page),)).fetchall()
-        contents = {name: side.contents(page) for name, side in self._sides.items()}
-        keys = self._linked_keys(images, contents)
-        for image in images:
-            row, key = image[0], key_from_sql(table.key_type, image[key_at])
+        keys = self._linked_keys(page)
+        # One object at a time is in memory: it may be large.
+        collections = [(name, _Following(side.contents(page))) for name, side in self._sides.items()]
+        for row, *image in self._store.connection.execute(table.page_sql, (json.dumps(page),)):
+            contents = [(name, values) for name, one in collections if (values := one.take(row))]
+            key = key_from_sql(table.key_type, image[self._key_at])
             if is_left_out(key):
                 continue
             writer = stream.writer
             writer.erase_object(class_name, key)
             writer.create_object(class_name, key)
             for at, default, name, from_sql, target, column in self._columns:
-                raw = image[first + at]
+                raw = image[at]
                 if raw == default:
                     continue
                 if column is not None:
@@ -118,25 +102,40 @@ class Creations:
                     writer.update(class_name, key, name, (), Link(target, keys[target][raw]))
                 else:
                     writer.update(class_name, key, name, (), raw if from_sql is None else from_sql(raw))
-            for name, of_rows in contents.items():
-                if row in of_rows:
-                    reader = PropertyReader(self._store, class_name, key, name, is_new=True, keys=keys)
-                    stream.add(reader.collection(self._sides[name], of_rows[row], []))
+            for name, values in contents:
+                reader = PropertyReader(self._store, class_name, key, name, is_new=True, keys=keys)
+                stream.add(reader.collection(self._sides[name], values, []))
             yield key
 
-    def _linked_keys(
-        self, images: Sequence[Sequence[Any]], contents: Mapping[str, Mapping[int, Sequence[Any]]]
-    ) -> Mapping[str, Mapping[int, Key]]:
-        """Return the keys of the objects that objects link to themselves, by class and row."""
+    def _linked_keys(self, page: Sequence[int]) -> Mapping[str, Mapping[int, Key]]:
+        """Return the keys of the objects that those of a page link to themselves, by class and row."""
         wanted: dict[str, set[int | None]] = {}
-        for place in self._columns:
-            if place.target is not None:
-                wanted.setdefault(place.target, set()).update(one[self._first + place.at] for one in images)
-        for name, of_rows in contents.items():
-            side = self._sides[name]
+        links = [(place.name, place.target) for place in self._columns if place.target is not None]
+        if links:
+            for values in self._table.values_of([name for name, _ in links], page):
+                for (_, target), row in zip(links, values, strict=True):
+                    wanted.setdefault(target, set()).add(row)
+        for side in self._sides.values():
             if side.type is PropertyType.LINK and side.child is None and side.property.target is not None:
-                linked = wanted.setdefault(side.property.target, set())
-                for values in of_rows.values():
-                    linked.update(one[-1] if isinstance(one, tuple) else one for one in values)
+                wanted.setdefault(side.property.target, set()).update(side.linked_rows(page))
         tables = self._store.tables
         return {name: tables[name].keys_of([row for row in rows if row is not None]) for name, rows in wanted.items()}
+
+
+class _Following:
+    """Collections in the order of their owners, taken by those of the owners that come along."""
+
+    def __init__(self, contents: Iterator[tuple[int, list[Any]]]) -> None:
+        self._contents = contents
+        self._next = next(contents, _END)
+
+    def take(self, owner: int) -> list[Any]:
+        """Return what an owner has; each comes after those before it."""
+        found, values = self._next
+        if found != owner:
+            return []
+        self._next = next(self._contents, _END)
+        return values
+
+
+_END: Final[tuple[int, list[Any]]] = (0, [])

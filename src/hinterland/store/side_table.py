@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from hinterland.schema.types import Property
 from hinterland.store.bulk import insert_rows
 from hinterland.store.connection import SQLITE_ERRORS, storage_error
 from hinterland.store.layout import quote
-from hinterland.store.sqlform import FROM_SQL, PYTHON_TYPE, SIZED, TO_SQL, SqlValue, mixed_from_sql
+from hinterland.store.sqlform import FROM_SQL, PYTHON_TYPE, TO_SQL, SqlValue, mixed_from_sql
 from hinterland.values import CollectionType, PropertyType, is_number, same_element
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["DictionaryTable", "ListTable", "SetTable", "side_table"]
 
 GAP: Final = 2**32
-_ELEMENT_BYTES: Final = 64
 
 
 class _Side:
@@ -46,6 +47,9 @@ class _Side:
         "to_sql",
         "type",
     )
+
+    shown_columns: ClassVar[str] = "value"
+    order: ClassVar[str]
 
     def __init__(self, table: Table, one: Property, ident: int, name: str) -> None:
         self.table = table
@@ -72,19 +76,26 @@ class _Side:
         except SQLITE_ERRORS as error:
             raise storage_error(error, self.table.store.path) from error
 
-    def many(self, columns: str, order: str, owners: Sequence[int]) -> dict[int, list[Any]]:
-        """Return what has been written of several owners in order; without those that have nothing."""
-        sql = f"SELECT owner, {columns} FROM {self.owner} WHERE owner IN (SELECT value FROM json_each(?)) ORDER BY {order}"
-        found: dict[int, list[Any]] = {}
-        for owner, *one in self.execute(sql, (json.dumps(owners),)):
-            found.setdefault(owner, []).append(one[0] if len(one) == 1 else tuple(one))
-        return found
+    def linked_rows(self, owners: Sequence[int]) -> list[int]:
+        """Return the rows that the links of several owners lead to, as far as they are written."""
+        sql = f"SELECT DISTINCT value FROM {self.owner} WHERE owner IN (SELECT value FROM json_each(?)) AND value NOT NULL"
+        return [row for (row,) in self.execute(sql, (json.dumps(owners),))]
 
-    def bytes_of(self, owners: Sequence[int]) -> float:
-        """Return about how many bytes the contents of several owners take in memory, as far as they are written."""
-        size = f"count(*) * {_ELEMENT_BYTES}" + (" + total(length(value))" if self.type in SIZED else "")
-        sql = f"SELECT {size} FROM {self.owner} WHERE owner IN (SELECT value FROM json_each(?))"
-        return float(self.execute(sql, (json.dumps(owners),)).fetchone()[0])
+    def contents(self, owners: Sequence[int]) -> Iterator[tuple[int, list[Any]]]:
+        """Yield the values (the entries, of dictionaries) of several owners, in the order of these, as far as written.
+
+        Owners that have none are left out. No more than what one of them has is in memory.
+        """
+        sql = (
+            f"SELECT owner, {self.shown_columns} FROM {self.owner} WHERE owner IN (SELECT value FROM json_each(?))"
+            f" ORDER BY owner, {self.order}"
+        )
+        for owner, rows in groupby(self.execute(sql, (json.dumps(owners),)), key=itemgetter(0)):
+            yield owner, [self.shown(one[1] if len(one) == 2 else one[1:]) for one in rows]
+
+    def shown(self, raw: Any) -> Any:
+        """Return what a stored value stands for."""
+        return raw
 
     def is_new(self, owner: int) -> bool:
         """Return whether the owner was created in this transaction and is not written yet."""
@@ -114,6 +125,8 @@ class ListTable(_Side):
     """A list property. Indices count dangling links too, as on the wire (merge.md §2.5)."""
 
     __slots__ = ("_inserts", "_positions")
+
+    order = "pos"
 
     def __init__(self, table: Table, one: Property, ident: int, name: str) -> None:
         super().__init__(table, one, ident, name)
@@ -156,10 +169,6 @@ class ListTable(_Side):
         """Return all values in order."""
         self.flush()
         return [value for (value,) in self.rows(f"SELECT value FROM {self.owner} WHERE owner=? ORDER BY pos", owner)]
-
-    def contents(self, owners: Sequence[int]) -> dict[int, list[Any]]:
-        """Return the values of several owners, as far as they are written; without those that have none."""
-        return self.many("value", "owner, pos", owners)
 
     def get(self, owner: int, index: int) -> SqlValue:
         """Return the value at `index`, which must be in range."""
@@ -264,6 +273,8 @@ class SetTable(_Side):
 
     __slots__ = ("_null",)
 
+    order = "value"
+
     def __init__(self, table: Table, one: Property, ident: int, name: str) -> None:
         super().__init__(table, one, ident, name)
         self._null: SqlValue = b"" if one.type in (PropertyType.STRING, PropertyType.MIXED) else ""
@@ -273,12 +284,7 @@ class SetTable(_Side):
         found = self.rows(f"SELECT value FROM {self.owner} WHERE owner=? ORDER BY value", owner)
         return [self.shown(value) for (value,) in found]
 
-    def contents(self, owners: Sequence[int]) -> dict[int, list[Any]]:
-        """Return the values of several owners, as far as they are written; without those that have none."""
-        found = self.many("value", "owner, value", owners)
-        return {owner: [self.shown(raw) for raw in values] for owner, values in found.items()}
-
-    def shown(self, raw: SqlValue) -> SqlValue:
+    def shown(self, raw: Any) -> Any:
         """Return the value of a stored member: null is part of a key, and stored as an empty value of another type."""
         null = self._null
         return None if raw == null and type(raw) is type(null) else raw
@@ -330,13 +336,12 @@ class DictionaryTable(_Side):
 
     __slots__ = ()
 
+    shown_columns = "key, value"
+    order = "key"
+
     def items(self, owner: int) -> list[tuple[str, SqlValue]]:
         """Return all entries in the order of their keys."""
         return self.rows(f"SELECT key, value FROM {self.owner} WHERE owner=? ORDER BY key", owner)
-
-    def contents(self, owners: Sequence[int]) -> dict[int, list[Any]]:
-        """Return the entries of several owners, as far as they are written; without those that have none."""
-        return self.many("key, value", "owner, key", owners)
 
     def find(self, owner: int, key: str) -> tuple[SqlValue] | None:
         """Return a 1-tuple with the value of `key`, or None when there is no such entry."""

@@ -29,7 +29,6 @@ __all__ = [
     "MIXED_DICTIONARY",
     "MIXED_LIST",
     "PYTHON_TYPE",
-    "SIZED",
     "SQL_DEFAULT",
     "SQL_TYPE",
     "TO_SQL",
@@ -184,9 +183,6 @@ SQL_TYPE: Final[dict[PropertyType, str]] = {
     PropertyType.DOUBLE: "REAL",
 }
 """Declared column types; those not listed are declared BLOB, which in SQLite means "as given"."""
-
-SIZED: Final = frozenset({PropertyType.STRING, PropertyType.BINARY, PropertyType.MIXED})
-"""Types of which one value may take much memory."""
 
 SQL_DEFAULT: Final[dict[PropertyType, SqlValue]] = {
     PropertyType.INT: 0,

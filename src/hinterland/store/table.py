@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hinterland.schema.types import ClassSchema, Property
 from hinterland.store.bulk import insert_rows
@@ -18,7 +18,6 @@ from hinterland.store.layout import quote
 from hinterland.store.sqlform import (
     FROM_SQL,
     PYTHON_TYPE,
-    SIZED,
     SQL_DEFAULT,
     TO_SQL,
     SqlValue,
@@ -32,6 +31,12 @@ if TYPE_CHECKING:
     from hinterland.store.store import Store
 
 __all__ = ["Column", "Table"]
+
+KEYS_AT_ONCE: Final = 64
+"""So many keys are looked up by one statement, for which a few are repeated, so that its text is always the same."""
+
+KEYS_AT_ONCE_MIN: Final = 8
+"""Fewer than this are looked up one by one."""
 
 
 class Column:
@@ -99,14 +104,15 @@ class Table:
         self.select_sql = f"SELECT {', '.join(names) or 'NULL'} FROM {table} WHERE _row=?"
         self.select_all_sql = f"SELECT {', '.join(['_row', *names])} FROM {table}"
         self.find_sql = f"SELECT _row FROM {table} WHERE {key}=?"
+        marks = ",".join("?" * KEYS_AT_ONCE)
+        self.find_all_sql = f"SELECT {key}, _row FROM {table} WHERE {key} IN ({marks})"
         self.find_null_sql = f"SELECT _row FROM {table} WHERE {key} IS NULL"
         self.key_sql = f"SELECT {key} FROM {table} WHERE _row=?"
         self.keys_sql = f"SELECT _row, {key} FROM {table} WHERE _row IN (SELECT value FROM json_each(?))"
         self.page_sql = (
-            f"SELECT {', '.join(['_row', *hidden, *names])} FROM {table} WHERE _row IN (SELECT value FROM json_each(?))"
+            f"SELECT {', '.join(['_row', *names, *hidden])} FROM {table} WHERE _row IN (SELECT value FROM json_each(?))"
+            " ORDER BY _row"
         )
-        sized = [f"total(length({quote(one.name)}))" for one in self.order if one.type in SIZED]
-        self.bytes_sql = f"SELECT {', '.join(sized) or '0'} FROM {table} WHERE _row IN (SELECT value FROM json_each(?))"
         self.every_column = every
         self.exists_sql = f"SELECT 1 FROM {table} WHERE _row=?"
         self.update_sql: dict[int, str] = {}
@@ -151,6 +157,21 @@ class Table:
             found = connection.execute(self.find_sql, (raw,)).fetchone()
         return None if found is None else int(found[0])
 
+    def find_all(self, keys: Sequence[Key]) -> list[int | None]:
+        """Return the rows of the live objects with these keys, as `find` would; inside a write transaction."""
+        rows = self.rows
+        unknown = [key for key in keys if key not in rows]
+        for begin in range(0, len(unknown), KEYS_AT_ONCE):
+            some = unknown[begin : begin + KEYS_AT_ONCE]
+            raws = [key_to_sql(key) for key in some]
+            if len(raws) < KEYS_AT_ONCE_MIN or None in raws:
+                rows.update(zip(some, map(self._find, raws), strict=True))
+            else:
+                raws += raws[-1:] * (KEYS_AT_ONCE - len(raws))
+                found = dict(self.store.connection.execute(self.find_all_sql, raws).fetchall())
+                rows.update(zip(some, map(found.get, raws), strict=False))
+        return [rows[key] for key in keys]
+
     def key_of(self, row: int) -> Key:
         """Return the key of a row, live or tombstone.
 
@@ -185,10 +206,11 @@ class Table:
             found += execute(sql, (self.id, wanted)).fetchall()
         return {row: key_from_sql(self.key_type, raw) for row, raw in found}
 
-    def bytes_of(self, rows: Sequence[int]) -> float:
-        """Return about how many bytes rows take in memory with their collections, as far as they are written."""
-        sizes = self.store.connection.execute(self.bytes_sql, (json.dumps(rows),)).fetchone()
-        return float(sum(sizes) + sum(side.bytes_of(rows) for side in self.sides.values()))
+    def values_of(self, names: Sequence[str], rows: Sequence[int]) -> list[tuple[Any, ...]]:
+        """Return what some rows have in some properties, as far as it is written."""
+        columns = ", ".join(quote(self.columns[name].name) for name in names)
+        sql = f"SELECT {columns} FROM {quote(self.name)} WHERE _row IN (SELECT value FROM json_each(?))"
+        return self.store.connection.execute(sql, (json.dumps(rows),)).fetchall()
 
     def is_empty(self) -> bool:
         """Return whether the class has no live object."""

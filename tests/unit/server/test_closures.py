@@ -129,7 +129,8 @@ class Realm:
         self.version += 1
         changeset = Changeset(list(instructions))
         with self.store.begin_write() as transaction:
-            watched = self.tracker.before(transaction, changeset)
+            watched = self.tracker.watch(changeset)
+            self.tracker.before(transaction, watched)
             apply(transaction, changeset)
             effects = self.tracker.after(transaction, watched, self.version)
         new = {name for name, touch in watched.touches.items() if touch.is_first}
@@ -153,7 +154,10 @@ class Realm:
         assert touched & before & after <= effect.kept, "a change is kept from a client"
 
     def names(self) -> set[Name]:
-        return set().union(*(self._named(name, f'SELECT _row FROM "{name}"') for name in ("A", "B")))
+        return set().union(*(self._named(name, f'SELECT _row FROM "{name}"') for name in self.classes()))
+
+    def classes(self) -> list[str]:
+        return [name for name, table in self.store.tables.items() if not table.is_embedded]
 
     def seen(self, number: int) -> set[Name]:
         group = self.groups[number]
@@ -185,7 +189,7 @@ class Realm:
             if not is_closed:
                 assert self.seen(number) == roots
                 continue
-            readable = self.selects("A", filters.get("A", "")) | self.selects("B", filters.get("B", ""))
+            readable = set().union(*(self.selects(name, filters.get(name, "")) for name in self.classes()))
             wanted = naive_closure(self.store, roots, include, readable.__contains__)
             assert self.seen(number) == wanted, f"{self.asked[number]}"
 
@@ -347,7 +351,8 @@ def test_classes_that_come_later_are_followed(realm: Realm) -> None:
         with realm.store.begin_write() as transaction:
             realm.version += 1
             changeset = Changeset(instructions)
-            watched = realm.tracker.before(transaction, changeset)
+            watched = realm.tracker.watch(changeset)
+            realm.tracker.before(transaction, watched)
             apply(transaction, changeset)
             realm.tracker.after(transaction, watched, realm.version)
             realm.groups.load()
@@ -356,6 +361,26 @@ def test_classes_that_come_later_are_followed(realm: Realm) -> None:
     closure = realm.groups[group.id].closure
     assert closure is not None
     assert closure.filters == {"A": "", "B": "", "C": "FALSEPREDICATE", "D": "n == 3"}
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_class_that_gets_links_later_is_followed(realm: Realm, is_restarted: bool) -> None:
+    """A closure on a class without links is but its members, until the same changeset brings links and values of them."""
+    realm.change(AddTable("C", ClassKind.TOP_LEVEL, "_id", P.INT), AddColumn("C", "n", P.INT, False, SINGLE))
+    with realm.store.begin_write():
+        realm.groups.load()
+    realm.change(*make("C", 1, n=1), *make("C", 2, n=2), *make("C", 3, n=2))
+    group = realm.ask("C", "n == 1")
+    assert group.id not in realm.groups.closures.leading
+    realm.change(*put("C", 3, n=1))
+    assert realm.seen(group.id) == {("C", 1), ("C", 3)}
+    to = AddColumn("C", "to", P.LINK, True, SINGLE, "C")
+    effects = realm.change(to, *put("C", 1, to=Link("C", 2)), *make("C", 4, n=1, to=Link("C", 3)))
+    assert effects[group.id].arrived == {("C", 2)}
+    if is_restarted:
+        realm.restart()
+    effects = realm.change(*put("C", 1, to=None))
+    assert effects[group.id].lost == {("C", 2)}
 
 
 BAD_PATHS = {

@@ -39,14 +39,17 @@ class ClientView:
         incoming: Iterable[Incoming],
     ) -> None:
         self._integrator = integrator
-        self._names = {name for one in incoming for name in touched_names(one.changeset.instructions)}
         self._moves: dict[int, Changeset] = {}
         self._client = client
         self._until = until
         self._rows: dict[int, list[LogRow]] = {}
-        self._own = {row.version: row.correction for row in tables.own(client, after, until)}
+        self._own = tables.corrections(client, after, until)
         steps = tables.steps(client)
         self._bootstraps = {step.version for step in steps if after < step.version <= until}
+        self._names: set[ObjectName] = set()
+        """What the client touches, if that may meet bootstraps."""
+        if self._bootstraps:
+            self._names.update(name for one in incoming for name in touched_names(one.changeset.instructions))
         self._doomed: dict[ObjectName, int] = {}
         for version in sorted(self._bootstraps):
             moved = integrator.moves(client, version, self._names).instructions
@@ -55,9 +58,9 @@ class ClientView:
         for number, step in enumerate(steps):
             last = steps[number + 1].version - 1 if number + 1 < len(steps) else until
             self._hidden[step.version] = step.hidden
-            for row in tables.log((EVERYBODY, *step.groups), max(after, step.version), min(last, until)):
-                if row.version not in self._own:
-                    self._rows.setdefault(row.version, []).append(row)
+            groups = (EVERYBODY, *step.groups)
+            for row in tables.log_of_others(client, groups, max(after, step.version), min(last, until)):
+                self._rows.setdefault(row.version, []).append(row)
 
     def concurrent(self, after: int, touched: Touched) -> Sequence[int]:
         """See `History`."""
@@ -68,15 +71,14 @@ class ClientView:
             if version in self._rows
         }
         special = {version for version, rows in self._rows.items() if any(row.arrived or row.lost for row in rows)}
-        special |= {version for version, correction in self._own.items() if correction}
+        special |= self._own.keys()
         special |= self._bootstraps
         for version in special - found:
             if version > after:
-                changeset = self._changeset(version)
                 mine = (
-                    touched_by(changeset)
+                    touched_by(self._changeset(version))
                     if version in self._bootstraps
-                    else integrator.touches_of(self._client, version, changeset)
+                    else integrator.touches_of(self._client, version, self._changeset)
                 )
                 if mine.overlaps(touched):
                     found.add(version)

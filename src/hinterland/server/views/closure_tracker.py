@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 from hinterland.permissions.upload import ObjectName
@@ -27,7 +28,7 @@ from hinterland.server.views.groups import Group, Groups
 from hinterland.server.views.includes import REACHED, reachable_classes
 from hinterland.server.views.link_history import LinkHistory
 from hinterland.server.views.links import LinkReader, Place, PlacedLink
-from hinterland.server.views.reach import BARRED, Change, Node, Reach
+from hinterland.server.views.reach import BARRED, Change, Reach
 from hinterland.server.views.reached_table import ReachedRow, StoredStanding
 from hinterland.server.views.tables import ViewTables
 from hinterland.store.store import Store
@@ -49,10 +50,14 @@ class _Commit:
     """What is known of a changeset that was applied."""
 
     touches: Mapping[ObjectName, Touch]
-    names: dict[Place, ObjectName]
+    places: dict[ObjectName, set[Place]]
+    """Where touched objects were and are."""
     moved: dict[Place, Place]
     links: LinkHistory
+    names: dict[Place, ObjectName] = field(default_factory=dict)
     stored: dict[Place, list[ReachedRow]] = field(default_factory=dict)
+    held: dict[int, set[ObjectName]] = field(default_factory=dict)
+    """The touched objects of which closures have something stored, by group."""
     changes: dict[int, Change] = field(default_factory=dict)
     roots: Roots = field(default_factory=Roots)
 
@@ -60,11 +65,10 @@ class _Commit:
         """Return the change of a group's closure."""
         return self.changes.setdefault(number, Change())
 
-    def places(self, name: ObjectName) -> set[Place]:
-        """Return where a touched object was and is."""
-        touch = self.touches[name]
-        rows = {row for row in (touch.row_before, touch.row_after) if row is not None}
-        return {self.moved.get(place, place) for place in (Place(name.class_name, row) for row in rows)}
+    def place_of(self, class_name: str, row: int) -> Place:
+        """Return where links lead that led to a row."""
+        place = Place(class_name, row)
+        return self.moved.get(place, place) if self.moved else place
 
 
 class ClosureTracker:
@@ -78,6 +82,8 @@ class ClosureTracker:
 
     def build(self, group: Group) -> None:
         """Find what the closure of a new group reaches from its members."""
+        if group.id not in self._groups.closures.leading:
+            return
         sql = self._groups.members_sql(group)
         rows = {row for (row,) in self._store.connection.execute(sql)}
         links = LinkHistory(self._reader, {}, {}, ())
@@ -90,8 +96,10 @@ class ClosureTracker:
 
     def before(self, transaction: WriteTransaction, watched: Watched) -> None:
         """Remember the links of what a changeset that is about to be applied touches."""
-        if self._groups.closures:
-            rows = self._linking(watched.touches, is_after=False)
+        if watched.has_schema:
+            self._groups.closures.expect_links()
+        if self._groups.closures.leading:
+            rows = self._linking(watched, is_after=False)
             if rows:
                 transaction.flush()
                 watched.links = self._links(rows)
@@ -108,7 +116,7 @@ class ClosureTracker:
             version: The version.
             agreed_view: Asked about classes that are new.
         """
-        if not self._groups.closures:
+        if not self._groups.closures.leading:
             return
         if watched.has_schema and agreed_view is not None:
             self._widen(agreed_view)
@@ -120,7 +128,7 @@ class ClosureTracker:
                 commit.change(number)
         for number, change in commit.changes.items():
             self._carry_out(number, change, commit, effects, version)
-        for place, name in commit.names.items():
+        for place, name in commit.names.items() if commit.held else ():
             for one in commit.stored.get(place, ()):
                 if one.state == REACHED and one.ordinal != BARRED and one.group not in commit.changes:
                     effects.of(one.group).kept.add(name)
@@ -154,29 +162,32 @@ class ClosureTracker:
             if new:
                 self._groups.widen(group, {name: agreed_view(number, name) or _UNSEEN for name in new})
 
-    def _linking(self, touches: Mapping[ObjectName, Touch], *, is_after: bool) -> dict[str, set[int]]:
+    def _linking(self, watched: Watched, *, is_after: bool) -> dict[str, set[int]]:
         """Return the touched rows whose links may be others, in classes that closures reach."""
         classes = self._groups.closures.classes
         found: dict[str, set[int]] = {}
-        for (class_name, _), touch in touches.items():
-            row = touch.row_after if is_after else touch.row_before
-            if row is None or classes[class_name] <= 0:
-                continue
-            if touch.is_structural or not touch.fields.isdisjoint(self._reader.fields(class_name)):
-                found.setdefault(class_name, set()).add(row)
+        for class_name, touches in watched.by_class.items():
+            rows = [(touch.row_after if is_after else touch.row_before, touch) for touch in touches.values()]
+            live = [(row, touch) for row, touch in rows if row is not None]
+            if live and classes[class_name] > 0:
+                fields = self._reader.fields(class_name)
+                some = {row for row, touch in live if touch.is_structural or not touch.fields.isdisjoint(fields)}
+                if some:
+                    found[class_name] = some
         return found
 
     def _links(self, rows: Mapping[str, set[int]]) -> dict[Place, set[PlacedLink]]:
         found: dict[Place, set[PlacedLink]] = {}
         for class_name, some in rows.items():
-            found |= {Place(class_name, row): set() for row in some}
+            by_row: dict[int, set[PlacedLink]] = {row: set() for row in some}
             for row, link in self._reader.links(class_name, some):
-                found[Place(class_name, row)].add(link)
+                by_row[row].add(link)
+            found.update((Place(class_name, row), links) for row, links in by_row.items())
         return found
 
     def _look(self, watched: Watched, roots: Roots) -> _Commit:
         moved = self._moved(watched.touches)
-        new = self._links(self._linking(watched.touches, is_after=True))
+        new = self._links(self._linking(watched, is_after=True))
         old = watched.links
         if moved:
             old = {
@@ -185,18 +196,25 @@ class ClosureTracker:
             }
         back_fields = {one for one, count in self._groups.closures.back_fields.items() if count > 0}
         commit = _Commit(watched.touches, {}, moved, LinkHistory(self._reader, old, new, back_fields))
-        for name in watched.touches:
-            commit.names.update(dict.fromkeys(commit.places(name), name))
-        by_group = self._groups.closures.by_group
-        for number, rows in roots.left.items():
-            class_name = self._groups[number].class_name
-            commit.roots.leave(
-                ((moved.get(Place(class_name, row), Place(class_name, row)).row, number) for row in rows), by_group
-            )
-        for number, rows in roots.entered.items():
-            commit.roots.enter(((row, number) for row in rows), by_group)
+        classes = self._groups.closures.classes
+        reachable = [touches for class_name, touches in watched.by_class.items() if classes[class_name] > 0]
+        for name, touch in chain.from_iterable(touches.items() for touches in reachable):
+            both = (touch.row_before, touch.row_after)
+            places = commit.places[name] = {commit.place_of(name.class_name, one) for one in both if one is not None}
+            commit.names.update(dict.fromkeys(places, name))
+        commit.roots = self._moved_roots(roots, commit) if moved else roots
         self._read_stored(commit, {*commit.names, *(place for _, _, place in commit.links.back_rewired)})
         return commit
+
+    def _moved_roots(self, roots: Roots, commit: _Commit) -> Roots:
+        """Return the rows that became members, or ceased to be, with those that have moved where they are now."""
+        found, leading = Roots(), self._groups.closures.leading
+        for number, rows in roots.left.items():
+            class_name = self._groups[number].class_name
+            found.leave(((commit.place_of(class_name, row).row, number) for row in rows), leading)
+        for number, rows in roots.entered.items():
+            found.enter(((row, number) for row in rows), leading)
+        return found
 
     def _moved(self, touches: Mapping[ObjectName, Touch]) -> dict[Place, Place]:
         """Return where links to erased objects lead now, if not to the same row.
@@ -224,7 +242,10 @@ class ClosureTracker:
                 by_class.setdefault(class_name, set()).add(row)
         for class_name, rows in by_class.items():
             for one in self._tables.reached.at(self._store.tables[class_name].id, rows):
-                commit.stored.setdefault(Place(class_name, one.row), []).append(one)
+                place = Place(class_name, one.row)
+                commit.stored.setdefault(place, []).append(one)
+                if place in commit.names:
+                    commit.held.setdefault(one.group, set()).add(commit.names[place])
 
     def _find_flips(self, commit: _Commit, watched: Watched) -> None:
         """Find the objects that closures lead to which may be entered now, or no more."""
@@ -274,10 +295,11 @@ class ClosureTracker:
                 commit.change(one.group).rewired.add((one.state, place))
         if rewired:
             names = {commit.names[place] for place in rewired}
+            names = {name for name in names if not commit.touches[name].is_first}  # those have had no edges
             for number in closures.keys() & effects.by_group.keys():
                 effect = effects.by_group[number]
                 seen = names & (effect.kept | effect.lost)
-                for place in {place for name in seen for place in commit.places(name)} & rewired:
+                for place in {place for name in seen for place in commit.places[name]} & rewired:
                     commit.change(number).rewired.add((REACHED, place))
         for class_name, field_name, place in commit.links.back_rewired:
             pairs = {(one.group, one.state) for one in commit.stored.get(place, ())}
@@ -301,12 +323,8 @@ class ClosureTracker:
         reach = Reach(graph, version * ORDERS_PER_VERSION)
         effect = effects.of(number)
         present = effect.kept | effect.arrived | effect.lost
-        present |= {
-            name
-            for place, name in commit.names.items()
-            if any(one.group == number for one in commit.stored.get(place, ()))
-        }
-        reach.load({(REACHED, place) for name in present & commit.touches.keys() for place in commit.places(name)})
+        present |= commit.held.get(number, set())
+        reach.load({(REACHED, place) for name in present & commit.touches.keys() for place in commit.places[name]})
         reach.update(change)
         self._save(number, reach)
         effects.by_group[number] = self._effect(reach, commit)
@@ -314,21 +332,22 @@ class ClosureTracker:
     def _effect(self, reach: Reach, commit: _Commit) -> Effect:
         """Return what a version does to what the clients of a group see."""
         effect = Effect()
-        touched: set[ObjectName] = set()
-        for (state, place), standing in reach.nodes.items():
+        touched: dict[ObjectName, tuple[bool, bool]] = {}
+        for node, standing in reach.nodes.items():
+            state, place = node
             if state != REACHED:
                 continue
+            was_seen, is_seen = reach.before[node].is_reached, standing.is_reached
             name = commit.names.get(place)
             if name is not None:
-                touched.add(name)
-                continue
-            was_seen = reach.before[REACHED, place].is_reached
-            if was_seen != standing.is_reached:
+                if len(commit.places[name]) > 1 and name in touched:
+                    was_there, is_there = touched[name]
+                    was_seen, is_seen = was_seen or was_there, is_seen or is_there
+                touched[name] = was_seen, is_seen
+            elif was_seen != is_seen:
                 name = ObjectName(place.class_name, self._store.tables[place.class_name].key_of(place.row))
                 (effect.lost if was_seen else effect.arrived).add(name)
-        for name in touched:
-            was_seen = any(reach.before[node].is_reached for node in _nodes(reach, commit.places(name)))
-            is_seen = any(reach.nodes[node].is_reached for node in _nodes(reach, commit.places(name)))
+        for name, (was_seen, is_seen) in touched.items():
             if is_seen:
                 (effect.kept if was_seen or commit.touches[name].is_first else effect.arrived).add(name)
             elif was_seen:
@@ -341,7 +360,7 @@ class ClosureTracker:
         gone: list[tuple[int, int, int]] = []
         for (state, (class_name, row)), standing in reach.nodes.items():
             before = reach.before[state, Place(class_name, row)]
-            if standing == before:
+            if not (standing.links or before.links) or standing == before:
                 continue
             class_id = tables[class_name].id
             if standing.links and standing.order is not None:
@@ -353,10 +372,6 @@ class ClosureTracker:
             self._tables.reached.save(number, changed)
         if gone:
             self._tables.reached.remove(number, gone)
-
-
-def _nodes(reach: Reach, places: Iterable[Place]) -> list[Node]:
-    return [node for node in ((REACHED, place) for place in places) if node in reach.nodes]
 
 
 def _mentions(effect: Effect | None, name: ObjectName) -> bool:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from hinterland.schema.types import Schema
 from hinterland.server.views.includes import Includes, includes_of, reachable_classes
+from hinterland.values import PropertyType
 
 __all__ = ["ClassView", "Closure", "ClosureIndex", "closure_text", "parse_closure", "stored_paths"]
 
@@ -51,6 +52,11 @@ class Closure:
     def is_narrow(self) -> bool:
         """Whether there is something that may not be seen."""
         return bool(self.hidden) or any(self.filters.values())
+
+    def can_lead(self, schema: Schema, class_name: str) -> bool:
+        """Return whether it can hold more than the objects of its class that match."""
+        kinds = {one.type for one in schema[class_name].properties.values()}
+        return bool(self.includes.back_fields) or not kinds.isdisjoint((PropertyType.LINK, PropertyType.MIXED))
 
     def widen(self, views: Mapping[str, ClassView]) -> None:
         """Reach further classes."""
@@ -98,23 +104,36 @@ class ClosureIndex:
 
     def __init__(self) -> None:
         self.by_group: dict[int, Closure] = {}
+        self.leading: dict[int, Closure] = {}
+        """Those that may hold more than what matches; the others are those of classes that have no links."""
         self.classes: Counter[str] = Counter()
-        """The classes that closures can reach; only those with a count above 0 matter."""
+        """The classes that leading closures can reach; only those with a count above 0 matter."""
         self.back_fields: Counter[tuple[str, str]] = Counter()
         """The properties whose links are followed backwards; likewise."""
 
     def __bool__(self) -> bool:
         return bool(self.by_group)
 
-    def add(self, number: int, closure: Closure) -> None:
+    def add(self, number: int, closure: Closure, *, is_leading: bool) -> None:
         """Add the closure of a group."""
         self.by_group[number] = closure
+        if is_leading:
+            self._lead(number, closure)
+
+    def _lead(self, number: int, closure: Closure) -> None:
+        self.leading[number] = closure
         self.classes.update(closure.filters.keys())
         self.back_fields.update(closure.includes.back_fields)
 
+    def expect_links(self) -> None:
+        """From now on any class may have links: the schema is about to change."""
+        for number in self.by_group.keys() - self.leading.keys():
+            self._lead(number, self.by_group[number])
+
     def discard(self, number: int) -> None:
         """Remove the closure of a group, if it has one."""
-        closure = self.by_group.pop(number, None)
+        self.by_group.pop(number, None)
+        closure = self.leading.pop(number, None)
         if closure is not None:
             self.classes.subtract(closure.filters.keys())
             self.back_fields.subtract(closure.includes.back_fields)
@@ -122,5 +141,6 @@ class ClosureIndex:
     def clear(self) -> None:
         """Remove all."""
         self.by_group.clear()
+        self.leading.clear()
         self.classes.clear()
         self.back_fields.clear()

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from hinterland.changeset.instructions import Changeset, CreateObject, EraseObject
 from hinterland.permissions.upload import ObjectName
 from hinterland.server.views.links import Place, PlacedLink
+from hinterland.server.views.projection import SCHEMA
 
 __all__ = ["Effect", "Effects", "Roots", "Touch", "Watched", "net_effect"]
 
 
 @dataclass(slots=True)
 class Touch:
-    """What a changeset does to one object: the fields it changes, and the object's row before and after."""
+    """What a changeset does to one object: the fields it changes, and the object's row before and after.
+
+    Of objects that are created or erased, not all fields are noted.
+    """
 
     fields: set[str] = field(default_factory=set)
     is_structural: bool = False
@@ -36,13 +41,43 @@ class Touch:
 class Watched:
     """What `Tracker.before` found: the objects that are touched, and the rows that groups reached through links."""
 
-    touches: dict[ObjectName, Touch]
+    by_class: dict[str, dict[ObjectName, Touch]]
     has_schema: bool
-    reached: dict[int, set[int]]
+    reached: dict[int, set[int]] = field(default_factory=dict)
     listed: dict[str, set[int]] = field(default_factory=dict)
     """By class: rows whose lists of permissions are, or were, other ones."""
     links: dict[Place, set[PlacedLink]] = field(default_factory=dict)
     """What the touched objects linked to whose links may change, where closures may follow them."""
+    touches: dict[ObjectName, Touch] = field(init=False)
+    """The objects of all classes."""
+
+    def __post_init__(self) -> None:
+        """Put the classes together."""
+        self.touches = {}
+        for touches in self.by_class.values():
+            self.touches.update(touches)
+
+    @classmethod
+    def of(cls, changeset: Changeset) -> Watched:
+        """Return what a changeset touches, without knowing any rows."""
+        by_class: dict[str, dict[ObjectName, Touch]] = {}
+        has_schema = False
+        touch = Touch()
+        last_class, last_key = "", object()  # consecutive instructions mostly change one object
+        for one in changeset.instructions:
+            kind = type(one)
+            if kind in SCHEMA:
+                has_schema = True
+                continue
+            class_name, key = one.class_name, one.key  # type: ignore[union-attr]
+            if key is not last_key or class_name != last_class:
+                touch = by_class.setdefault(class_name, {}).setdefault(ObjectName(class_name, key), Touch())
+                last_class, last_key = class_name, key
+            if kind is CreateObject or kind is EraseObject:
+                touch.is_structural = True
+            elif not touch.is_structural:
+                touch.fields.add(one.field)  # type: ignore[union-attr]
+        return cls(by_class, has_schema)
 
 
 @dataclass(slots=True)

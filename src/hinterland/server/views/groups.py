@@ -235,7 +235,7 @@ class Groups:
         self.closures.discard(group.id)
         closure.widen(views)
         self._guard(closure)
-        self.closures.add(group.id, closure)
+        self.closures.add(group.id, closure, is_leading=True)
         name, text, condition, before = self._texts[group.id]
         del self._by_text[name, text, condition, before]
         self._texts[group.id] = key = (name, text, condition, closure.text)
@@ -301,7 +301,7 @@ class Groups:
         self._by_id[row.id] = group
         if closure is not None:
             self._guard(closure)
-            self.closures.add(row.id, closure)
+            self.closures.add(row.id, closure, is_leading=closure.can_lead(self._store.schema, name))
         self._texts[row.id] = key = (name, row.query, row.filter, row.closure)
         self._by_text[key] = row.id
         self._by_class.setdefault(name, set()).add(row.id)
@@ -484,6 +484,18 @@ class Groups:
                 return True
             has_closure = has_closure or number in closures
         return has_closure and not self._tables.reached.seen_by(class_id, row).isdisjoint(numbers)
+
+    def seen_among(self, numbers: Collection[int], class_name: str, rows: Collection[int]) -> set[int]:
+        """Return the rows of those objects, which exist, that the clients of some groups see."""
+        mine = [number for number in numbers if self._by_id[number].class_name == class_name]
+        if not rows or any(self._by_id[number].is_all for number in mine):
+            return set(rows)
+        class_id = self._store.tables[class_name].id
+        found = self._tables.members_among(mine, class_id, json.dumps(list(rows))) if mine else set()
+        closures = self.closures.leading.keys() & set(numbers)
+        if closures and len(found) < len(rows):
+            found |= self._tables.reached.held_among(closures, class_id, rows)
+        return found
 
     def seen_by(self, class_name: str, row: int) -> set[int]:
         """Return all groups whose clients see an object that exists."""

@@ -11,7 +11,7 @@ Source: spec flx.md §1.10, §1.11, §2.6, §2.7.
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Final
 
 from hinterland.changeset.decoder import decode
@@ -38,9 +38,9 @@ from hinterland.server.schema_guard import check_schema_unchanged
 from hinterland.server.views.access import NOTHING_HIDDEN, Access, hidden_of
 from hinterland.server.views.client_view import ClientView, OneVersion
 from hinterland.server.views.closure_tracker import AgreedView, ClosureTracker
-from hinterland.server.views.effects import Effect, Touch, Watched, net_effect
+from hinterland.server.views.effects import Effect, Watched, net_effect
 from hinterland.server.views.groups import Groups
-from hinterland.server.views.projection import SCHEMA, project, touched_names
+from hinterland.server.views.projection import SCHEMA, changes_schema, project, touched_names
 from hinterland.server.views.tables import (
     EVERYBODY,
     LogRow,
@@ -133,7 +133,8 @@ class ViewIntegrator(Integrator):
 
     def commit_own(self, transaction: WriteTransaction, changeset: Changeset, timestamp: int) -> None:
         """Apply and append a change that the server itself makes, and note what enters and leaves the views."""
-        watched = self._tracker.before(transaction, changeset)
+        watched = self._tracker.watch(changeset)
+        self._tracker.before(transaction, watched)
         before = self._newest.version
         apply(transaction, changeset)
         self._access.applied(changeset)
@@ -258,14 +259,18 @@ class ViewIntegrator(Integrator):
         whole = self._without_known_schema(given)
         if one.changed and whole.strings:
             whole = one.changeset = Changeset(whole.instructions)  # others must not read what merging has removed
-        if can_write:
-            rejected = dict(self._refused_before(client, groups, whole))
-        else:
+        if not can_write:
             whole = Changeset([it for it in whole.instructions if not isinstance(it, SCHEMA)])
-            rejected = {name: refusal_reason(*name) for name in touched_names(given.instructions)}
+        watched = self._tracker.watch(whole)
+        if can_write:
+            rejected = self._refused_before(client, groups, whole, watched)
+        else:
+            rejected = {name: refusal_reason(*name) for name in watched.touches}
         while True:
             changeset = _without(whole, rejected)
-            watched = self._tracker.before(transaction, changeset)
+            if changeset is not whole:
+                watched = self._tracker.watch(changeset)
+            self._tracker.before(transaction, watched)
             found = self._apply(transaction, client, groups, changeset, watched)
             if not found:
                 break
@@ -281,7 +286,7 @@ class ViewIntegrator(Integrator):
             self.affected.add(EVERYBODY)
         transient = self._asymmetric_classes(given) if rejected else ()
         hidden = hidden_of(self._hidden_from(client.ident))
-        undone = masked(self._undone(groups, watched.touches, effects, rejected, transient), hidden)
+        undone = masked(self._undone(groups, watched, effects, rejected, transient), hidden)
         refused = [(name, reason) for name, reason in rejected.items() if reason]
         reasons = [[*_spelled(name), reason, name.class_name not in transient] for name, reason in refused]
         text = json.dumps(reasons) if reasons else ""
@@ -301,7 +306,6 @@ class ViewIntegrator(Integrator):
         if self._may_create_outside and is_open:
             apply(transaction, changeset)
             return {}
-        existing = {name for name in touched_names(changeset.instructions) if self._row(name) is not None}
         try:
             with transaction.savepoint():
                 apply(transaction, changeset)
@@ -310,11 +314,10 @@ class ViewIntegrator(Integrator):
                 if not is_open:
                     found.update(self._access.after(self._store, client.user, changeset))
                 if not self._may_create_outside:
-                    made = touched_names(changeset.instructions) - existing - found.keys()
+                    made = {name for name, touch in watched.touches.items() if touch.row_before is None} - found.keys()
                     seen = self._tracker.try_seen(transaction, watched, groups, self._newest.version + 1)
-                    for name in made - seen:
-                        if self._row(name) is not None and not self._is_visible_by_query(groups, name):
-                            found[name] = out_of_view_reason(*name)
+                    outside = self._outside_of_queries(groups, made - seen)
+                    found.update((name, out_of_view_reason(*name)) for name in outside)
                 if found:
                     raise _RefusedError(found)
         except _RefusedError as refused:
@@ -327,6 +330,8 @@ class ViewIntegrator(Integrator):
         Raises:
             BadChangesetError: It removes a class or property.
         """
+        if not changes_schema(changeset):
+            return changeset
         found: list[Instruction] = []
         for one in changeset.instructions:
             if isinstance(one, EraseTable | EraseColumn):
@@ -348,19 +353,23 @@ class ViewIntegrator(Integrator):
     # -- judging ---------------------------------------------------------------------------------
 
     def _refused_before(
-        self, client: ClientRecord, groups: frozenset[int], changeset: Changeset
-    ) -> Mapping[ObjectName, str]:
+        self, client: ClientRecord, groups: frozenset[int], changeset: Changeset, watched: Watched
+    ) -> dict[ObjectName, str]:
         """Return what of a changeset is refused, going by how things are: "" for what is dropped in silence."""
         found: dict[ObjectName, str] = {}
         if not self._access.is_open(client.user):
             found.update(self._access.before(self._store, client.user, changeset))
-        for name in touched_names(changeset.instructions):
-            if name in found or self._row(name) is None:
+        for class_name, touches in watched.by_class.items():
+            existing = {touch.row_before: name for name, touch in touches.items() if touch.row_before is not None}
+            if not existing:
                 continue
-            if self._store.schema[name.class_name].kind is ClassKind.ASYMMETRIC:
-                found[name] = ""  # only the first object of a key counts (flx.md §2.8)
-            elif not self.sees(groups, name):
-                found[name] = out_of_view_reason(*name)
+            if self._store.schema[class_name].kind is ClassKind.ASYMMETRIC:
+                for name in existing.values():
+                    found.setdefault(name, "")  # only the first object of a key counts (flx.md §2.8)
+                continue
+            for row in existing.keys() - self._groups.seen_among(groups, class_name, existing):
+                name = existing[row]
+                found.setdefault(name, out_of_view_reason(*name))
         return found
 
     def _asymmetric_classes(self, changeset: Changeset) -> set[str]:
@@ -386,18 +395,24 @@ class ViewIntegrator(Integrator):
     def _on_class(self, groups: frozenset[int], class_name: str) -> list[int]:
         return [number for number in groups if self._groups[number].class_name == class_name]
 
-    def _is_visible_by_query(self, groups: frozenset[int], name: ObjectName) -> bool:
-        """Return whether the queries of these groups select an object that has just been written."""
-        row = self._row(name)
-        if row is None or self._store.schema[name.class_name].kind is ClassKind.ASYMMETRIC:
-            return True
-        mine = {(number, row) for number in self._on_class(groups, name.class_name)}
-        return not mine.isdisjoint(self._groups.matches(name.class_name, mine))
+    def _outside_of_queries(self, groups: frozenset[int], names: Iterable[ObjectName]) -> list[ObjectName]:
+        """Return those of the objects that have just been written which the queries of these groups do not select."""
+        by_class: dict[str, dict[int, ObjectName]] = {}
+        for name in names:
+            row = self._row(name)
+            if row is not None and self._store.schema[name.class_name].kind is not ClassKind.ASYMMETRIC:
+                by_class.setdefault(name.class_name, {})[row] = name
+        found: list[ObjectName] = []
+        for class_name, rows in by_class.items():
+            mine = {(number, row) for number in self._on_class(groups, class_name) for row in rows}
+            selected = {row for number, row in mine.intersection(self._groups.matches(class_name, mine))}
+            found += [rows[row] for row in rows.keys() - selected]
+        return found
 
     def _undone(
         self,
         groups: frozenset[int],
-        touches: Mapping[ObjectName, Touch],
+        watched: Watched,
         effects: Mapping[int, Effect],
         rejected: Mapping[ObjectName, str],
         transient: Container[str],
@@ -411,12 +426,15 @@ class ViewIntegrator(Integrator):
         found: list[Instruction] = []
         net = net_effect(effects[number] for number in groups & effects.keys())
         lost, arrived = net.lost, net.arrived
-        for name, touch in touches.items():
-            if touch.row_after is None:
-                lost.discard(name)  # the client erased it
-            elif touch.is_new and not self.sees(groups, name):
-                if self._store.schema[name.class_name].kind is ClassKind.TOP_LEVEL:
-                    lost.add(name)
+        for class_name, touches in watched.by_class.items():
+            made: dict[int, ObjectName] = {}
+            for name, touch in touches.items():
+                if touch.row_after is None:
+                    lost.discard(name)  # the client erased it
+                elif touch.is_new:
+                    made[touch.row_after] = name
+            if made and self._store.schema[class_name].kind is ClassKind.TOP_LEVEL:
+                lost.update(made[row] for row in made.keys() - self._groups.seen_among(groups, class_name, made))
         found += [EraseObject(*name) for name in lost - rejected.keys()]
         for name in arrived - rejected.keys():
             found.extend(arrival_changeset(self._store, name).instructions)
@@ -510,14 +528,14 @@ class ViewIntegrator(Integrator):
                 self._tables.replace_moved(client, version, number, Changeset(kept))
         self._tables.add_moved(client, version, changeset)
 
-    def touches_of(self, client: int, version: int, changeset: Changeset) -> Touched:
-        """Return what a version other than a bootstrap's touches at a client."""
+    def touches_of(self, client: int, version: int, changeset_of: Callable[[int], Changeset]) -> Touched:
+        """Return what a version other than a bootstrap's touches at a client; the changeset is asked for if need be."""
         key = client, version
         found = self._moves.get(key)
         if found is None:
             if len(self._moves) > 1_000:
                 self._moves.clear()
-            found = self._moves[key] = touched(changeset)
+            found = self._moves[key] = touched(changeset_of(version))
         return found
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Final
 
 from hinterland.server.views.links import LinkReader, Place, PlacedLink
 from hinterland.server.views.reads import Hop
 
 __all__ = ["LinkHistory"]
+
+_NONE: Final[set[PlacedLink]] = set()
 
 
 class LinkHistory:
@@ -29,6 +32,7 @@ class LinkHistory:
     ) -> None:
         self._reader = reader
         self._old = old
+        self._new = new
         self._now: dict[Place, set[PlacedLink]] = dict(new)
         self._added: dict[tuple[str, str, Place], set[Place]] = {}
         self._removed: dict[tuple[str, str, Place], set[Place]] = {}
@@ -39,6 +43,8 @@ class LinkHistory:
             if before == after:
                 continue
             self.rewired.add(place)
+            if not back_fields:
+                continue
             self._note(self._added, place, after - before, back_fields)
             self._note(self._removed, place, before - after, back_fields)
 
@@ -70,7 +76,8 @@ class LinkHistory:
                 self._now[Place(class_name, row)].add(link)
         if not is_old:
             return self._now
-        return {place: self._old[place] if place in self._old else self._now[place] for place in places}
+        # What has links now and was not looked at before could not have any, or was not there.
+        return {place: self._old.get(place, _NONE if place in self._new else self._now[place]) for place in places}
 
     def sources(self, hop: Hop, places: Collection[Place], *, is_old: bool) -> Mapping[Place, set[Place]]:
         """Return the objects that link, or linked, to others through the property of a hop."""

@@ -6,6 +6,7 @@ Source: spec flx.md §2.4 to §2.6.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import Final
 
 from hinterland.changeset.instructions import (
     AddColumn,
@@ -18,12 +19,20 @@ from hinterland.changeset.instructions import (
 )
 from hinterland.permissions.upload import ObjectName
 
-__all__ = ["BARE", "SCHEMA", "project", "touched_names"]
+__all__ = ["BARE", "SCHEMA", "changes_schema", "project", "touched_names"]
 
 SCHEMA: tuple[type, ...] = (AddTable, AddColumn, EraseTable, EraseColumn)
 
 BARE: tuple[type, ...] = (*SCHEMA, EraseObject)
 """Instructions that tell nothing of what is in an object; what undoes a client's writes has one at least."""
+
+
+_SCHEMA_KINDS: Final = frozenset(SCHEMA)
+
+
+def changes_schema(changeset: Changeset) -> bool:
+    """Return whether a changeset adds or removes classes or properties."""
+    return not _SCHEMA_KINDS.isdisjoint(map(type, changeset.instructions))
 
 
 def project(
@@ -59,4 +68,4 @@ def project(
 
 def touched_names(instructions: Iterable[Instruction]) -> set[ObjectName]:
     """Return the objects that instructions create, change or erase."""
-    return {ObjectName(one.class_name, one.key) for one in instructions if not isinstance(one, SCHEMA)}  # type: ignore[union-attr]
+    return {ObjectName(one.class_name, one.key) for one in instructions if type(one) not in _SCHEMA_KINDS}  # type: ignore[union-attr]

@@ -61,6 +61,10 @@ class Standing:
         return Standing(self.order, self.links, self.lower)
 
 
+_NONE: Final = Standing()
+"""What a node had that had no standing; nobody changes it."""
+
+
 class Graph(Protocol):
     """What must be known of a graph."""
 
@@ -119,7 +123,7 @@ class Reach:
             self.before[node] = standing.copy()
         for node in unknown:
             if node not in self.nodes:
-                self.nodes[node], self.before[node] = Standing(), Standing()
+                self.nodes[node], self.before[node] = Standing(), _NONE
 
     def update(self, change: Change) -> None:
         """Carry out a change."""

@@ -98,6 +98,14 @@ class ReachedTable:
         sql = "SELECT grp FROM _reached WHERE class = ? AND row = ? AND state = 0 AND ordinal >= 0"
         return {group for (group,) in self._execute(sql, (class_id, row))}
 
+    def held_among(self, groups: Iterable[int], class_id: int, rows: Collection[int]) -> set[int]:
+        """Return those of the rows whose objects the closures of some groups hold."""
+        sql = (
+            f"SELECT DISTINCT row FROM _reached WHERE class = ? AND {_ROWS}"
+            f" AND grp IN ({','.join(map(str, groups))}) AND state = 0 AND ordinal >= 0"
+        )
+        return {row for (row,) in self._execute(sql, (class_id, json.dumps(list(rows))))}
+
     def count(self, group: int) -> int:
         """Return how many objects a closure holds that are not members of its group."""
         sql = "SELECT count(*) FROM _reached WHERE grp = ? AND state = 0 AND ordinal > 0"

@@ -244,6 +244,16 @@ class ViewTables:
             (class_id, rows),
         ).fetchall()
 
+    def members_among(self, groups: Iterable[int], class_id: int, rows: str) -> set[int]:
+        """Return those of the rows in a JSON array that some of the groups have as members."""
+        numbers = ",".join(map(str, groups))
+        found = self._execute(
+            "SELECT DISTINCT row FROM _members"
+            f" WHERE class = ? AND row IN (SELECT value FROM json_each(?)) AND grp IN ({numbers})",
+            (class_id, rows),
+        )
+        return {row for (row,) in found}
+
     def add_members(self, class_id: int, pairs: Iterable[tuple[int, int]]) -> None:
         """Add pairs of row and group."""
         self._connection.executemany(
@@ -270,6 +280,18 @@ class ViewTables:
             "SELECT grp, version, kept, arrived, lost FROM _group_log"
             f" WHERE grp IN ({numbers}) AND version > ? AND version <= ? ORDER BY version, grp",
             (after, until),
+        )
+        return map(LogRow._make, found)
+
+    def log_of_others(self, client: int, groups: Iterable[int], after: int, until: int) -> Iterator[LogRow]:
+        """Return the same without the versions that a client made."""
+        numbers = ",".join(map(str, groups))
+        found = self._execute(
+            "SELECT grp, version, kept, arrived, lost FROM _group_log log"
+            f" WHERE grp IN ({numbers}) AND version > ? AND version <= ?"
+            " AND NOT EXISTS (SELECT 1 FROM _own WHERE client = ? AND _own.version = log.version)"
+            " ORDER BY version, grp",
+            (after, until, client),
         )
         return map(LogRow._make, found)
 
@@ -364,6 +386,15 @@ class ViewTables:
     def add_own(self, client: int, row: OwnRow) -> None:
         """Note a version that a client made."""
         self._execute("INSERT INTO _own VALUES (?,?,?,?,?)", (client, *row))
+
+    def corrections(self, client: int, after: int, until: int) -> dict[int, bytes]:
+        """Return what a client is sent about versions in (after, until] that it made; those without are left out."""
+        found = self._execute(
+            "SELECT version, correction FROM _own"
+            " WHERE client = ? AND version > ? AND version <= ? AND length(correction) > 0 ORDER BY version",
+            (client, after, until),
+        )
+        return dict(found.fetchall())
 
     def own(self, client: int, after: int, until: int) -> list[OwnRow]:
         """Return the versions in (after, until] that a client made."""

@@ -1,6 +1,6 @@
 """What a changeset does to the results of the queries in use.
 
-`before` looks at the file before the changeset is applied, `after` when it is. Only groups that what
+`watch` and `before` look at the file before the changeset is applied, `after` when it is. Only groups that what
 changed can concern are evaluated: those that a changed object was a member of, those that its new values
 lead to in the index of anchors, and those that reach it through links.
 
@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 from hinterland.changeset.encoder import encode
-from hinterland.changeset.instructions import Changeset, CreateObject, EraseObject
+from hinterland.changeset.instructions import Changeset, EraseObject
 from hinterland.server.views.closure_tracker import AgreedView, ClosureTracker
 from hinterland.server.views.effects import Effect, Effects, Roots, Touch, Watched
 from hinterland.server.views.groups import Groups
-from hinterland.server.views.projection import SCHEMA
 from hinterland.server.views.reads import Hop, Read
 from hinterland.server.views.tables import EVERYBODY, LogRow, ObjectName, ViewTables, encode_names
 from hinterland.store.contents import creation_instructions
 from hinterland.store.layout import quote
+from hinterland.store.sqlform import SqlValue
 from hinterland.store.store import Store
 from hinterland.store.transaction import WriteTransaction
 
@@ -40,41 +41,32 @@ class Tracker:
         self.agreed_view: AgreedView | None = None
         """Asked what may be seen of classes that are new, see `closure_tracker`."""
 
-    def before(self, transaction: WriteTransaction, changeset: Changeset) -> Watched:
-        """Look at what a changeset that is about to be applied touches."""
-        touches: dict[ObjectName, Touch] = {}
-        has_schema = False
-        for one in changeset.instructions:
-            if isinstance(one, SCHEMA):
-                has_schema = True
-                continue
-            name = ObjectName(one.class_name, one.key)  # type: ignore[union-attr]
-            touch = touches.get(name)
-            if touch is None:
-                touch = touches[name] = Touch()
-                table = self._store.tables.get(name.class_name)
-                if table is not None:
-                    touch.row_before = table.find(name.key)
-            if isinstance(one, CreateObject | EraseObject):
-                touch.is_structural = True
-            else:
-                touch.fields.add(one.field)  # type: ignore[union-attr]
-        watched = Watched(touches, has_schema, {})
+    def watch(self, changeset: Changeset) -> Watched:
+        """Find what a changeset touches that has not been applied."""
+        watched = Watched.of(changeset)
+        for class_name, touches in watched.by_class.items():
+            table = self._store.tables.get(class_name)
+            if table is not None:
+                rows = table.find_all([name.key for name in touches])
+                for touch, row in zip(touches.values(), rows, strict=True):
+                    touch.row_before = row
+        return watched
+
+    def before(self, transaction: WriteTransaction, watched: Watched) -> None:
+        """Look at what a changeset concerns that is about to be applied."""
         self._reach(transaction, watched, is_after=False)
         self.closures.before(transaction, watched)
-        return watched
 
     def after(self, transaction: WriteTransaction, watched: Watched, version: int) -> dict[int, Effect]:
         """Note what the changeset, now applied as `version`, did; return that by group."""
         transaction.flush()
-        for name, touch in watched.touches.items():
-            touch.row_after = self._store.tables[name.class_name].find(name.key)
+        for class_name, touches in watched.by_class.items():
+            rows = self._store.tables[class_name].find_all([name.key for name in touches])
+            for touch, row in zip(touches.values(), rows, strict=True):
+                touch.row_after = row
         self._reach(transaction, watched, is_after=True)
         effects, self._roots = Effects(), Roots()
-        by_class: dict[str, dict[ObjectName, Touch]] = {}
-        for name, touch in watched.touches.items():
-            by_class.setdefault(name.class_name, {})[name] = touch
-        for class_name, touches in by_class.items():
+        for class_name, touches in watched.by_class.items():
             if self._groups.of_class(class_name):
                 self._direct(class_name, touches, effects)
         self._indirect(watched, effects)
@@ -92,7 +84,7 @@ class Tracker:
         What a closure holds shows only when all is noted, so that is done and undone.
         """
         found: set[ObjectName] = set()
-        if self._groups.closures.by_group.keys().isdisjoint(groups):
+        if self._groups.closures.leading.keys().isdisjoint(groups):
             return found
         agreed_view, self.agreed_view = self.agreed_view, None
         try:
@@ -111,12 +103,9 @@ class Tracker:
 
     def _reach(self, transaction: WriteTransaction, watched: Watched, *, is_after: bool) -> None:
         """Add the rows whose membership depends, through links, on what is touched."""
-        by_class: dict[str, list[Touch]] = {}
-        for name, touch in watched.touches.items():
-            by_class.setdefault(name.class_name, []).append(touch)
         found: dict[tuple[tuple[Hop, ...], frozenset[int]], set[int]] = {}
 
-        def reach(read: Read, touches: list[Touch]) -> set[int]:
+        def reach(read: Read, touches: Iterable[Touch]) -> set[int]:
             rows = _rows_read(read, touches, is_after=is_after)
             if not rows:
                 return rows
@@ -126,7 +115,8 @@ class Tracker:
                 found[key] = self._walk_back(read.hops, rows)
             return found[key]
 
-        for class_name, touches in by_class.items():
+        for class_name, by_name in watched.by_class.items():
+            touches = by_name.values()
             for group in self._groups.reaching(class_name):
                 for read in group.reads.others:
                     if read.class_name == class_name and (rows := reach(read, touches)):
@@ -155,85 +145,131 @@ class Tracker:
 
     def _direct(self, class_name: str, touches: dict[ObjectName, Touch], effects: Effects) -> None:
         """Look at the objects that were touched themselves."""
-        groups, table = self._groups, self._store.tables[class_name]
-        all_groups, closures = groups.all_of(class_name), groups.closures.by_group
-        fields = groups.indexed_fields(class_name)
-        pairs: set[tuple[int, int]] = set()
-        hits: set[tuple[int, int]] = set()
-        members: dict[ObjectName, set[int]] = {}
-        doubtful: dict[ObjectName, set[int]] = {}
-        for name, touch in touches.items():
-            before = self._tables.groups_of(table.id, touch.row_before) if touch.row_before is not None else set()
-            members[name] = before
-            row = touch.row_after
-            if touch.row_before is not None and touch.row_before != row:
-                self._roots.leave(((touch.row_before, number) for number in all_groups), closures)
-            if row is None:
-                for number in all_groups if touch.row_before is not None else ():
-                    effects.of(number).lost.add(name)
-                continue
-            for number in all_groups:
-                effects.of(number).kept.add(name)
-            if touch.is_new:
-                self._roots.enter(((row, number) for number in all_groups), closures)
-            image = table.load(row) if fields else None
-            values = {one: image[table.columns[one].index] for one in fields} if image is not None else {}
-            likely = groups.candidates(class_name, values)
-            likely.update(number for number, _ in groups.listed.candidates(class_name, (row,)))
-            asked = doubtful[name] = self._doubtful(touch, before | likely)
-            for number in asked:
-                group = groups[number]
-                if group.shape is None and group.anchors is not None and group.anchors.is_exact:
-                    if number in likely:
-                        hits.add((number, row))
-                else:
-                    pairs.add((number, row))
-        hits.update(groups.matches(class_name, pairs))
-        self._decide(class_name, touches, members, doubtful, hits, effects)
-
-    def _doubtful(self, touch: Touch, numbers: set[int]) -> set[int]:
-        """Return the groups to whose result a touch may make a difference."""
-        if touch.is_structural or touch.is_new:
-            return numbers
-        fields = touch.fields
         groups = self._groups
-        return {number for number in numbers if not fields.isdisjoint(groups[number].reads.own)}
+        all_groups = groups.all_of(class_name)
+        if all_groups:
+            self._direct_all(all_groups, touches, effects)
+        if len(all_groups) < len(groups.of_class(class_name)):
+            table = self._store.tables[class_name]
+            rows = [touch.row_before for touch in touches.values() if touch.row_before is not None]
+            members: dict[int, set[int]] = {}
+            for number, member in self._tables.memberships(table.id, json.dumps(rows)) if rows else ():
+                members.setdefault(member, set()).add(number)
+            doubtful = self._doubtful(class_name, touches, members)
+            self._decide(class_name, touches, members, doubtful, self._hits(class_name, doubtful), effects)
+
+    def _direct_all(self, numbers: Collection[int], touches: dict[ObjectName, Touch], effects: Effects) -> None:
+        """Note what was done to objects in the groups that select all of their class."""
+        lost = {name for name, touch in touches.items() if touch.row_after is None}
+        kept = touches.keys() - lost if lost else set(touches)
+        lost = {name for name in lost if touches[name].row_before is not None}
+        for number in numbers:
+            effect = effects.of(number)
+            effect.kept |= kept
+            effect.lost |= lost
+        closures = self._groups.closures.leading
+        rooted = [number for number in numbers if number in closures]
+        for touch in touches.values() if rooted else ():
+            before, row = touch.row_before, touch.row_after
+            if before is not None and before != row:
+                self._roots.leave(((before, number) for number in rooted), closures)
+            if row is not None and row != before:
+                self._roots.enter(((row, number) for number in rooted), closures)
+
+    def _doubtful(
+        self, class_name: str, touches: dict[ObjectName, Touch], members: dict[int, set[int]]
+    ) -> dict[int, _Doubt]:
+        """Return by row the groups to whose result a touch may make a difference."""
+        groups = self._groups
+        rows = [touch.row_after for touch in touches.values() if touch.row_after is not None]
+        fields = sorted(groups.indexed_fields(class_name))
+        values = self._values(class_name, fields, rows)
+        listed: dict[int, set[int]] = {}
+        for number, owner in groups.listed.candidates(class_name, rows):
+            listed.setdefault(owner, set()).add(number)
+        found: dict[int, _Doubt] = {}
+        for touch in touches.values():
+            row, before = touch.row_after, touch.row_before
+            if row is None:
+                continue
+            likely = groups.candidates(class_name, values.get(row, {}))
+            if row in listed:
+                likely |= listed[row]
+            asked = likely | members[before] if before in members else likely
+            if not (touch.is_structural or touch.is_new):
+                asked = {number for number in asked if not touch.fields.isdisjoint(groups[number].reads.own)}
+            if asked:
+                found[row] = _Doubt(asked, likely)
+        return found
+
+    def _values(self, class_name: str, fields: list[str], rows: list[int]) -> dict[int, dict[str, SqlValue]]:
+        """Return some values of rows, in SQL form."""
+        if not fields:
+            return {}
+        table = self._store.tables[class_name]
+        columns = ", ".join(quote(table.columns[one].name) for one in fields)
+        sql = f"SELECT _row, {columns} FROM {quote(table.name)} WHERE _row IN (SELECT value FROM json_each(?))"
+        found = self._store.connection.execute(sql, (json.dumps(rows),)).fetchall()
+        return {row: dict(zip(fields, values, strict=True)) for row, *values in found}
+
+    def _hits(self, class_name: str, doubtful: dict[int, _Doubt]) -> dict[int, set[int]]:
+        """Return by row the groups that select it, of those that are asked and perhaps others."""
+        groups = self._groups
+        found: dict[int, set[int]] = {}
+        pairs: list[tuple[int, int]] = []
+        is_decided: dict[int, bool] = {}  # whether what is likely matches
+        for row, (asked, likely) in doubtful.items():
+            for number in asked:
+                if number not in is_decided:
+                    group = groups[number]
+                    is_decided[number] = group.shape is None and group.anchors is not None and group.anchors.is_exact
+                if not is_decided[number]:
+                    pairs.append((number, row))
+                elif number in likely:
+                    found.setdefault(row, set()).add(number)
+        for number, row in groups.matches(class_name, pairs):
+            found.setdefault(row, set()).add(number)
+        return found
 
     def _decide(
         self,
         class_name: str,
         touches: dict[ObjectName, Touch],
-        members: dict[ObjectName, set[int]],
-        doubtful: dict[ObjectName, set[int]],
-        hits: set[tuple[int, int]],
+        members: dict[int, set[int]],
+        doubtful: dict[int, _Doubt],
+        hits: dict[int, set[int]],
         effects: Effects,
     ) -> None:
         """Compare what matches with what did, for objects that were touched."""
         entered: list[tuple[int, int]] = []
         left: list[tuple[int, int]] = []
+        nothing: set[int] = set()
         for name, touch in touches.items():
-            row, before = touch.row_after, members[name]
-            asked = doubtful.get(name, set())
-            now = {number for number in asked if (number, row) in hits} | (before - asked if row is not None else set())
+            row, row_before = touch.row_after, touch.row_before
+            before = nothing if row_before is None else members.get(row_before, nothing)
+            now = nothing
+            if row is not None:
+                asked = doubtful[row].asked if row in doubtful else nothing
+                now = asked & hits.get(row, nothing) | (before - asked)
             for number in now:
                 effect = effects.of(number)
-                if number in before or touch.is_first:
+                if row_before is None or number in before:
                     effect.kept.add(name)
                 else:
                     effect.arrived.add(name)
             for number in before - now:
                 effects.of(number).lost.add(name)
-            if touch.row_before is not None:
-                gone = before if row != touch.row_before else before - now
-                left += [(touch.row_before, number) for number in gone]
+            if row_before is not None:
+                gone = before if row != row_before else before - now
+                left += [(row_before, number) for number in gone]
             if row is not None:
-                entered += [(row, number) for number in (now if touch.is_new else now - before)]
+                entered += [(row, number) for number in (now if row != row_before else now - before)]
         table = self._store.tables[class_name]
         self._move(table.id, left, entered)
 
     def _move(self, class_id: int, left: list[tuple[int, int]], entered: list[tuple[int, int]]) -> None:
         """Remove and add members, given as pairs of row and group."""
-        closures = self._groups.closures.by_group
+        closures = self._groups.closures.leading
         self._roots.leave(left, closures)
         self._roots.enter(entered, closures)
         self._tables.remove_members(class_id, left)
@@ -335,6 +371,13 @@ class Tracker:
         for name in arrived:
             changeset = arrival_changeset(self._store, name)
             self._tables.add_arrival(version, encode_names([name]), encode(changeset))
+
+
+class _Doubt(NamedTuple):
+    """The groups that must be asked whether they select a row, and those to which its values and lists lead."""
+
+    asked: set[int]
+    likely: set[int]
 
 
 class _TriedError(Exception):
