@@ -375,6 +375,22 @@ def test_a_stored_bootstrap_waits_for_room(
     assert app.realm.session.state == "active"
 
 
+def test_what_is_left_of_a_dropped_bootstrap_is_not_taken_for_the_whole(stored: QueryFile) -> None:
+    """The connection was lost, and its parts were forgotten, while the last ones waited to be stored."""
+    before = stored.state()
+    for is_dropped in (True, False):
+        stored.store_part(_part(MORE, ["a"]), is_first=True)
+        if is_dropped:
+            stored.drop_parts()
+        else:
+            stored.store_part(_part(MORE, ["x"], version=0), is_first=True)
+        assert not stored.store_part(_part(MORE, ["b"]), is_first=False)
+        assert stored.store_last(_part(LAST, ["c"]), is_first=False) is None
+        assert stored.state() == before
+        assert _state(stored) is SetState.PENDING
+    stored.close()
+
+
 @pytest.mark.scenario(29)
 def test_a_bootstrap_of_another_set_replaces_what_is_stored(stored: QueryFile) -> None:
     """29: batches of one set accumulate; those of another clear them, and the first set is pending again."""
@@ -384,7 +400,9 @@ def test_a_bootstrap_of_another_set_replaces_what_is_stored(stored: QueryFile) -
     assert _state(stored) is SetState.PENDING
     assert stored.apply_stored() is None
     stored.drop_parts()
-    assert stored.store_last(_part(LAST, ["c"]), is_first=True).progress.download_server_version == 7
+    done = stored.store_last(_part(LAST, ["c"]), is_first=True)
+    assert done is not None
+    assert done.progress.download_server_version == 7
     assert _state(stored) is SetState.AWAITING_MARK
     assert stored.settled_among([0, 1, 2]) == {0, 2}
     stored.complete(1)

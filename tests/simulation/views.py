@@ -404,7 +404,7 @@ class ViewClient:
         if not self.has_crashed:
             self.session.part_stored()
 
-    def integrate(self, job: Callable[[], Integrated]) -> None:
+    def integrate(self, job: Callable[[], Integrated | None]) -> None:
         done = self.dying(job)
         if done is not None:
             self.session.integrated(done.progress, done.version)

@@ -426,8 +426,10 @@ class SessionDriver:
             self.downloads.add(done.size, download.downloadable)
             await self._check_uploads()
 
-    async def _store_download(self, machine: ClientSession, store: Callable[[], Integrated]) -> Integrated | None:
-        """Integrate what came; return None if that cannot be done, which the machine and the application hear."""
+    async def _store_download(
+        self, machine: ClientSession, store: Callable[[], Integrated | None]
+    ) -> Integrated | None:
+        """Integrate what came; None if that cannot be done, which machine and application hear, or if `store` gives None."""
         done = None
         try:
             done = await self._worker.run(store)
@@ -445,8 +447,9 @@ class SessionDriver:
             self._report(error)
             await self._start_over(machine)
         else:
-            machine.integrated(done.progress, done.version)
-            self._backoff.reset()
+            if done is not None:
+                machine.integrated(done.progress, done.version)
+                self._backoff.reset()
         self._wake()
         return done
 

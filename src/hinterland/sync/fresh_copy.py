@@ -141,13 +141,14 @@ class _FreshCopy:
             self._finish(error)
         self._wake()
 
-    async def _integrate(self, session: ClientSession, store: Callable[[], Integrated]) -> None:
+    async def _integrate(self, session: ClientSession, store: Callable[[], Integrated | None]) -> None:
         try:
             done = await self._worker.run(store)
         except HinterlandError as error:
             self._finish(error)
         else:
-            session.integrated(done.progress, done.version)
+            if done is not None:
+                session.integrated(done.progress, done.version)
         self._wake()
 
     def _finish(self, error: HinterlandError | None) -> None:

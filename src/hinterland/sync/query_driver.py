@@ -193,13 +193,14 @@ class QueryDriver(SessionDriver):
             return
         self._has_parts = True
         try:
-            await self._worker.run(lambda: file.store_part(download, is_first=is_first))
+            is_kept = await self._worker.run(lambda: file.store_part(download, is_first=is_first))
         except StorageError as error:
             self._report(error)
             await self._start_over(machine)
         else:
-            machine.part_stored()
-            self._tell_bootstrap(download)
+            if is_kept:
+                machine.part_stored()
+                self._tell_bootstrap(download)
         self._wake()
 
     async def _integrate_steady(self, event: SteadyReceived) -> None:

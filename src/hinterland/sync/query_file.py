@@ -173,12 +173,19 @@ class QueryFile(RealmFile):
         """Store what came beside bootstraps (see `Integrator.integrate`)."""
         return self.integrate(Download(download.session, download.progress, 0, download.entries))
 
-    def store_part(self, download: FlexibleDownload, *, is_first: bool) -> None:
-        """Keep a part of a bootstrap; nothing of it shows before `apply_stored`."""
+    def store_part(self, download: FlexibleDownload, *, is_first: bool) -> bool:
+        """Keep a part of a bootstrap; nothing of it shows before `apply_stored`.
+
+        Returns:
+            False if the parts before it have been dropped: the conversation in which it came is over.
+        """
         version = download.query_version
         with self._write() as transaction:
             if is_first:
                 self._drop(transaction)
+            elif (stored := self._bootstraps.current()) is None or stored.query_version != version:
+                transaction.rollback()
+                return False
             PendingBootstraps.add(transaction, version, map(_stored_entry, download.entries))
             if download.batch_state is BatchState.LAST:
                 PendingBootstraps.finish(transaction, to_stored(download.progress))
@@ -186,9 +193,10 @@ class QueryFile(RealmFile):
             if one is not None and one.state is SetState.PENDING:
                 SubscriptionSets.set_state(transaction, version, SetState.BOOTSTRAPPING)
             transaction.commit(self._store.version)
+        return True
 
-    def store_last(self, download: FlexibleDownload, *, is_first: bool) -> Integrated:
-        """Store the last part of a bootstrap, and make all of it visible at once.
+    def store_last(self, download: FlexibleDownload, *, is_first: bool) -> Integrated | None:
+        """Store the last part of a bootstrap, and make all of it visible at once; None as `store_part` says.
 
         Raises:
             ChangesetError: A changeset is malformed or does not fit; nothing is visible.
@@ -197,10 +205,7 @@ class QueryFile(RealmFile):
         if is_first:  # it is the only one
             size = sum(entry.original_size for entry in download.entries)
             return self._apply(download.query_version, download.progress, download.entries, size)
-        self.store_part(download, is_first=False)
-        done = self.apply_stored()
-        assert done is not None  # it was stored right now
-        return done
+        return self.apply_stored() if self.store_part(download, is_first=False) else None
 
     def apply_stored(self) -> Integrated | None:
         """Make a bootstrap visible that has come whole; return None if there is none."""
