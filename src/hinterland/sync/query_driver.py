@@ -187,9 +187,12 @@ class QueryDriver(SessionDriver):
         if download.batch_state is BatchState.LAST:
             self._has_parts = False
             done = await self._store_download(machine, lambda: file.store_last(download, is_first=is_first))
-            if done is not None:
-                self._tell_bootstrap(download)
-                await self._check_uploads()
+            if done is None:
+                machine.part_stored()  # in vain, if the connection was lost meanwhile: now it may bind again
+                self._wake()
+                return
+            self._tell_bootstrap(download)
+            await self._check_uploads()
             return
         self._has_parts = True
         try:
@@ -198,8 +201,8 @@ class QueryDriver(SessionDriver):
             self._report(error)
             await self._start_over(machine)
         else:
+            machine.part_stored()
             if is_kept:
-                machine.part_stored()
                 self._tell_bootstrap(download)
         self._wake()
 
