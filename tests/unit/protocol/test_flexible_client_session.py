@@ -252,6 +252,23 @@ def test_an_interrupted_bootstrap_starts_anew(scenario: str) -> None:
     assert event.is_first
 
 
+def test_a_last_part_that_was_not_stored_is_asked_for_again() -> None:
+    """The connection was lost, and the parts before it dropped: IDENT has the old set and cursor."""
+    client = Client().sync()
+    client.session.subscribe(QuerySet(3, "{}", 6))
+    client.says()
+    (event,) = client.hears(download(5, BatchState.MORE, 3, 5, latest=9))
+    client.stores(event, 0)
+    client.hears(download(9, BatchState.LAST, 3, 9))
+    client.connection.disconnected()
+    client.connect()
+    assert client.says() == []  # what is being stored decides what IDENT says
+    client.session.part_stored()
+    assert client.session.active == ACTIVE.active
+    assert client.session.stored.download_server_version == 4
+    assert client.says()[:2] == ["BIND session=1 reason=0 need_ident=0", "FlexibleIdent"]
+
+
 def test_later_sets_are_sent_while_earlier_ones_are_served() -> None:
     """A set that is passed over is superseded (flx.md §1.5)."""
     client = Client().sync()
