@@ -1,4 +1,4 @@
-"""A server for the examples, with what its operator types: `hinterland serve`, `hinterland users create`, and so on."""
+"""A server for the examples, with what its operator types: `hinterland users create` and so on; waiting for devices."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import hinterland as hl
 from hinterland import cli
 
 STOP_S = 20
+TIMEOUT_S = 30
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,15 @@ class LocalServer:
     def register(self, name: str) -> hl.SyncUser:
         """Make an account, as people do in an app, and log in."""
         return hl.SyncUser.log_in(self.url, hl.Credentials.username_password(name, f"{name}'s secret", register=True))
+
+
+def settle(devices: dict[str, hl.Realm]) -> None:
+    """Wait until all have sent what they have, and have got what there is; only a show needs that."""
+    for realm in devices.values():
+        realm.session.wait_for_upload(TIMEOUT_S)
+    for realm in devices.values():
+        realm.session.wait_for_download(TIMEOUT_S)
+        realm.refresh()
 
 
 @contextmanager

@@ -13,9 +13,7 @@ from tempfile import TemporaryDirectory
 import hinterland as hl
 from examples.field_service.app import describe, find, open_service, titles
 from examples.field_service.model import DISPATCH, Customer, hand_over, leave, open_ticket, prepare
-from examples.local_server import serve
-
-TIMEOUT_S = 30
+from examples.local_server import TIMEOUT_S, serve, settle
 
 undone: queue.SimpleQueue[str] = queue.SimpleQueue()
 
@@ -82,15 +80,6 @@ def on_error(session: hl.Session, error: hl.HinterlandError) -> None:
 def add_customer(realm: hl.Realm, name: str, address: str) -> Customer:
     with realm.write():
         return realm.add(Customer(name=name, address=address))
-
-
-def settle(devices: dict[str, hl.Realm]) -> None:
-    """Wait until all have sent what they have, and have got what there is; only a show needs that."""
-    for realm in devices.values():
-        realm.session.wait_for_upload(TIMEOUT_S)
-    for realm in devices.values():
-        realm.session.wait_for_download(TIMEOUT_S)
-        realm.refresh()
 
 
 def show(text: str, devices: dict[str, hl.Realm]) -> None:

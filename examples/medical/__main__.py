@@ -14,13 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import hinterland as hl
-from examples.local_server import LocalServer, serve
+from examples.local_server import TIMEOUT_S, LocalServer, serve, settle
 from examples.medical.app import PATH, admit, find, measure, open_hospital, records
 from examples.medical.model import Patient
 
 RULES = Path(__file__).with_name("rules.toml")
-TIMEOUT_S = 30
-
 undone: queue.SimpleQueue[str] = queue.SimpleQueue()
 
 
@@ -88,15 +86,6 @@ def on_error(session: hl.Session, error: hl.HinterlandError) -> None:
             undone.put(f"{class_name} {key}: {reason}")
     else:
         print(f"{session.path}: {error}", file=sys.stderr)
-
-
-def settle(devices: dict[str, hl.Realm]) -> None:
-    """Wait until all have sent what they have, and have got what there is; only a show needs that."""
-    for realm in devices.values():
-        realm.session.wait_for_upload(TIMEOUT_S)
-    for realm in devices.values():
-        realm.session.wait_for_download(TIMEOUT_S)
-        realm.refresh()
 
 
 def wait_until(realm: hl.Realm, is_so: Callable[[], bool]) -> None:
